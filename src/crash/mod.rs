@@ -1,0 +1,14 @@
+//! The one plain record that everything meets at: what is known of a crash, and what names it.
+//!
+//! Owned serde data, no lifetimes, no file handles. It must not know how a fact was obtained (dump, text, JSON) beyond
+//! what the record itself says of it, nor anything of rules.
+
+mod kind;
+mod report;
+
+pub use kind::{Detector, KindSource, PanicKind};
+pub use report::{
+    Access, CpuStack, CrashReport, DebugInfo, EarlierEvent, Fault, FaultRole, Frame, Log, Memory, Missing, Module,
+    Panic, Registers, SCHEMA, SettingValue, Signature, Source, SourceKind, Stack, StackSource, StreamBasis, System,
+    Task, Tool,
+};

@@ -1,0 +1,31 @@
+//! Names the known bug behind a Linux kernel crash, from the vmcore or the text it left, without debuginfo.
+//!
+//! The modules are the layers; imports point one way only:
+//!
+//! ```text
+//! input → dump → kernel ─┐
+//!                console ┴→ extract → crash::CrashReport → rules → output → cli
+//! ```
+//!
+//! - [`input`]: a path or standard input; what is it, and what is it wrapped in?
+//! - [`dump`]: bytes of a dump file → physical memory, notes, header facts. Knows no kernel.
+//! - [`kernel`]: physical memory → virtual memory → the kernel's own data. Knows no file format and no rules.
+//! - [`console`]: kernel text of any age and source → facts. Knows no dump.
+//! - [`crash`]: the one plain record, [`crash::CrashReport`], that everything meets at.
+//! - [`extract`]: one input → one or more reports, from whichever of the above can read it.
+//! - [`rules`]: the knowledge base and its three-valued verdicts over a report.
+//! - [`output`]: verdicts and reports for people and machines.
+//! - [`cli`]: the command line; holds no logic that a library user would miss.
+
+#![forbid(unsafe_code)]
+
+pub mod addr;
+pub mod cli;
+pub mod console;
+pub mod crash;
+pub mod dump;
+pub mod extract;
+pub mod input;
+pub mod kernel;
+pub mod output;
+pub mod rules;

@@ -1,0 +1,3 @@
+//! Verdicts and reports for people and machines: the terminal, JSON, JSON Lines.
+//!
+//! It must not decide anything: it prints what `extract` and `rules` found.
