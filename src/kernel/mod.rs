@@ -1,3 +1,38 @@
 //! Physical memory → virtual memory → the dumped kernel's own data: log, symbols, types, stacks, figures.
 //!
 //! It must not know of file formats (it sees [`crate::dump::PhysicalMemory`] and [`crate::dump::Header`]) nor of rules.
+
+use crate::addr::{PhysAddr, VirtAddr};
+use crate::dump::MemoryError;
+
+/// The dumped kernel's virtual memory.
+pub trait VirtualMemory: Send + Sync {
+    /// Fills `buf` from `at` on; all of it or an error, and then what is in `buf` means nothing.
+    fn read(&self, at: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError>;
+}
+
+/// Why virtual memory could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The page tables map nothing there.
+    #[error("nothing is mapped at {0}")]
+    NotMapped(VirtAddr),
+    /// The translation needs a page (of the page tables) that could not be read.
+    #[error("cannot translate {at}: {source}")]
+    Tables {
+        /// The address to translate.
+        at: VirtAddr,
+        /// Why its tables could not be read.
+        source: MemoryError,
+    },
+    /// The page itself could not be read.
+    #[error("cannot read {at} (physical {physical}): {source}")]
+    Memory {
+        /// The virtual address.
+        at: VirtAddr,
+        /// Where it lies.
+        physical: PhysAddr,
+        /// Why it could not be read.
+        source: MemoryError,
+    },
+}
