@@ -2,6 +2,8 @@
 //!
 //! It must not know of file formats (it sees [`crate::dump::PhysicalMemory`] and [`crate::dump::Header`]) nor of rules.
 
+pub mod access;
+
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::dump::MemoryError;
 
