@@ -5,6 +5,7 @@
 
 mod kind;
 mod report;
+pub mod time;
 
 pub use kind::{Detector, KindSource, PanicKind};
 pub use report::{

@@ -356,6 +356,9 @@ pub struct Fault {
     /// The registers as they were saved there.
     #[serde(default, skip_serializing_if = "Registers::is_empty")]
     pub registers: Registers,
+    /// The code bytes around the instruction as an oops prints them, hex, the one at rip in `<>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The instruction, in AT&T syntax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instruction: Option<String>,
