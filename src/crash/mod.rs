@@ -4,10 +4,12 @@
 //! what the record itself says of it, nor anything of rules.
 
 mod kind;
+pub mod machinery;
 mod report;
 pub mod time;
 
 pub use kind::{Detector, KindSource, PanicKind};
+pub use machinery::normalise_symbol;
 pub use report::{
     Access, CpuStack, CrashReport, DebugInfo, EarlierEvent, Fault, FaultRole, Frame, Log, Memory, Missing, Module,
     Panic, Registers, SCHEMA, SettingValue, Signature, Source, SourceKind, Stack, StackSource, StreamBasis, System,

@@ -1,0 +1,311 @@
+//! Which functions are on a stack for reasons of their own, and how names are compared.
+//!
+//! The lists are data with reasons (`plumbing.yaml`). This module knows names only: no frames, no offsets, no order;
+//! [`super::signature`] knows what to make of a whole stack.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+/// A set of roles that a function can play on a stack. See `plumbing.yaml` for what each means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    const MACHINERY: u8 = 1;
+    const PLUMBING: u8 = 2;
+    const WAITING: u8 = 4;
+    const ANCHOR: u8 = 8;
+
+    /// Panic or entry code.
+    pub fn machinery(self) -> bool {
+        self.0 & Self::MACHINERY != 0
+    }
+
+    /// A helper that works on what its caller gave it.
+    pub fn plumbing(self) -> bool {
+        self.0 & Self::PLUMBING != 0
+    }
+
+    /// Part of going to sleep.
+    pub fn waiting(self) -> bool {
+        self.0 & Self::WAITING != 0
+    }
+
+    /// Where the kernel is entered to do one job.
+    pub fn anchor(self) -> bool {
+        self.0 & Self::ANCHOR != 0
+    }
+}
+
+/// The roles of a function; compiler suffixes do not matter.
+pub fn roles(symbol: &str) -> Roles {
+    LISTS.roles(normalise_symbol(symbol))
+}
+
+/// Whether a function is panic or entry code (`machine_kexec` … `page_fault`); compiler suffixes do not matter.
+pub fn is_machinery(symbol: &str) -> bool {
+    roles(symbol).machinery()
+}
+
+/// A function's name without what the compiler added: `.isra.0`, `.constprop.1`, `.part.2`, `.cold`, `.llvm.3` and the
+/// like, any number of them, and without the leading dot of powerpc's ELFv1 code symbols.
+pub fn normalise_symbol(symbol: &str) -> &str {
+    let mut name = symbol.strip_prefix('.').unwrap_or(symbol);
+    while let Some((rest, suffix)) = name.rsplit_once('.') {
+        if rest.is_empty() || !is_compiler_suffix(suffix) {
+            break;
+        }
+        name = rest;
+    }
+    name
+}
+
+fn is_compiler_suffix(suffix: &str) -> bool {
+    const WORDS: [&str; 10] = [
+        "isra",
+        "constprop",
+        "part",
+        "cold",
+        "llvm",
+        "lto_priv",
+        "localalias",
+        "cfi",
+        "cfi_jt",
+        "clone",
+    ];
+    !suffix.is_empty() && (suffix.bytes().all(|byte| byte.is_ascii_digit()) || WORDS.contains(&suffix))
+}
+
+/// A system call's name in one spelling for every kernel age and architecture (`sys_read` for `SyS_read`,
+/// `__x64_sys_read`, `__se_sys_read`, `ksys_read`, `compat_sys_read`, …); any other name as it is.
+/// Expects a normalised name.
+pub fn unify_syscall(name: &str) -> Cow<'_, str> {
+    // Longest first. 4.17 gave each architecture its own wrappers; before, SYSCALL_DEFINE made SYSC_ and SyS_.
+    const PREFIXES: [&str; 19] = [
+        "__ia32_compat_sys_",
+        "__x64_compat_sys_",
+        "__arm64_compat_sys_",
+        "__se_compat_sys_",
+        "__do_compat_sys_",
+        "compat_SyS_",
+        "compat_sys_",
+        "__s390x_sys_",
+        "__riscv_sys_",
+        "__arm64_sys_",
+        "__ia32_sys_",
+        "__x64_sys_",
+        "__se_sys_",
+        "__do_sys_",
+        "ksys_",
+        "C_SYSC_",
+        "SYSC_",
+        "SyS_",
+        "sys_",
+    ];
+    for prefix in PREFIXES {
+        if let Some(call) = name.strip_prefix(prefix)
+            && !call.is_empty()
+        {
+            return if prefix == "sys_" {
+                Cow::Borrowed(name)
+            } else {
+                Cow::Owned(format!("sys_{call}"))
+            };
+        }
+    }
+    // ____sys_sendmsg, ___sys_sendmsg and __sys_sendmsg are the inner layers of one call.
+    let inner = name.trim_start_matches('_');
+    if inner.len() < name.len() && inner.starts_with("sys_") {
+        return Cow::Borrowed(inner);
+    }
+    Cow::Borrowed(name)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Group {
+    role: RoleWord,
+    #[allow(dead_code, reason = "every group must give its reason, for the reader of the data")]
+    why: &'static str,
+    names: Vec<&'static str>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RoleWord {
+    Machinery,
+    Plumbing,
+    Waiting,
+    Anchor,
+}
+
+impl RoleWord {
+    fn bit(self) -> u8 {
+        match self {
+            RoleWord::Machinery => Roles::MACHINERY,
+            RoleWord::Plumbing => Roles::PLUMBING,
+            RoleWord::Waiting => Roles::WAITING,
+            RoleWord::Anchor => Roles::ANCHOR,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Lists {
+    exact: HashMap<&'static str, u8>,
+    /// Patterns with a `*` at the end, by their first two bytes: what a name begins with is looked at once.
+    prefixes: HashMap<[u8; 2], Vec<(&'static str, u8)>>,
+    /// Patterns with a `*` elsewhere: few.
+    globs: Vec<(&'static str, u8)>,
+}
+
+static LISTS: LazyLock<Lists> = LazyLock::new(|| {
+    // The data is part of the program and a test reads it; were it broken after all, nothing would be plumbing.
+    Lists::parse(include_str!("plumbing.yaml")).unwrap_or_default()
+});
+
+impl Lists {
+    fn parse(text: &'static str) -> Result<Lists, serde_yaml::Error> {
+        let groups: Vec<Group> = serde_yaml::from_str(text)?;
+        let mut lists = Lists::default();
+        for (bit, name) in groups
+            .iter()
+            .flat_map(|group| group.names.iter().map(|name| (group.role.bit(), *name)))
+        {
+            match name.strip_suffix('*') {
+                None if !name.contains('*') => *lists.exact.entry(name).or_default() |= bit,
+                Some(prefix) if !prefix.contains('*') && prefix.len() >= 2 => {
+                    if let Some(&[first, second]) = prefix.as_bytes().first_chunk::<2>() {
+                        lists.prefixes.entry([first, second]).or_default().push((prefix, bit));
+                    }
+                }
+                _ => lists.globs.push((name, bit)),
+            }
+        }
+        Ok(lists)
+    }
+
+    fn roles(&self, name: &str) -> Roles {
+        let mut bits = self.exact.get(name).copied().unwrap_or_default();
+        if let Some(&[first, second]) = name.as_bytes().first_chunk::<2>()
+            && let Some(prefixes) = self.prefixes.get(&[first, second])
+        {
+            for (prefix, bit) in prefixes {
+                if name.starts_with(prefix) {
+                    bits |= bit;
+                }
+            }
+        }
+        for (glob, bit) in &self.globs {
+            if glob_matches(glob, name) {
+                bits |= bit;
+            }
+        }
+        Roles(bits)
+    }
+}
+
+/// `*` stands for any text; no other character is special.
+fn glob_matches(glob: &str, name: &str) -> bool {
+    let mut parts = glob.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts = parts.peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_well_formed() {
+        let lists = Lists::parse(include_str!("plumbing.yaml")).unwrap();
+        assert!(lists.exact.len() > 100);
+        let groups: Vec<Group> = serde_yaml::from_str(include_str!("plumbing.yaml")).unwrap();
+        assert!(
+            groups
+                .iter()
+                .all(|group| group.why.ends_with('.') && !group.names.is_empty())
+        );
+    }
+
+    #[test]
+    fn the_panic_path_is_machinery_and_its_victim_is_not() {
+        for name in [
+            "machine_kexec",
+            "oops_end",
+            "page_fault",
+            "asm_exc_page_fault",
+            "no_context.constprop.0",
+        ] {
+            assert!(is_machinery(name), "{name}");
+        }
+        for name in ["down_read_trylock", "kswapd", "vfs_write", "crashlab_bug"] {
+            assert!(!is_machinery(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn locks_and_containers_are_plumbing() {
+        for name in [
+            "down_read_trylock",
+            "__list_add_valid.cold",
+            "_raw_spin_lock_irqsave",
+            "memcpy_erms",
+            "kfree",
+        ] {
+            assert!(roles(name).plumbing(), "{name}");
+        }
+        for name in ["page_lock_anon_vma_read", "ext4_writepages", "tcp_sendmsg", "do_exit"] {
+            assert!(!roles(name).plumbing(), "{name}");
+        }
+    }
+
+    #[test]
+    fn compiler_suffixes_go_and_nothing_else() {
+        assert_eq!(normalise_symbol("__list_add_valid.cold"), "__list_add_valid");
+        assert_eq!(normalise_symbol("foo.isra.12.part.3.cold.7"), "foo");
+        assert_eq!(normalise_symbol("foo.llvm.1234"), "foo");
+        assert_eq!(normalise_symbol(".do_fork"), "do_fork");
+        assert_eq!(normalise_symbol("a..b"), "a..b");
+        assert_eq!(normalise_symbol(".cold"), "cold");
+        assert_eq!(normalise_symbol(""), "");
+    }
+
+    #[test]
+    fn system_calls_have_one_spelling() {
+        for name in [
+            "SyS_read",
+            "sys_read",
+            "__x64_sys_read",
+            "__se_sys_read",
+            "__do_sys_read",
+            "ksys_read",
+        ] {
+            assert_eq!(unify_syscall(name), "sys_read", "{name}");
+        }
+        assert_eq!(unify_syscall("___sys_sendmsg"), "sys_sendmsg");
+        assert_eq!(unify_syscall("__ia32_compat_sys_ioctl"), "sys_ioctl");
+        assert_eq!(unify_syscall("vfs_read"), "vfs_read");
+        assert_eq!(unify_syscall("sysfs_write_file"), "sysfs_write_file");
+    }
+
+    #[test]
+    fn stars_stand_for_any_text() {
+        assert!(glob_matches("a*c", "abc") && glob_matches("a*", "a") && glob_matches("*b", "ab"));
+        assert!(glob_matches("class_*_constructor", "class_rcu_constructor"));
+        assert!(!glob_matches("a*c", "ab") && !glob_matches("ab", "abc"));
+    }
+}
