@@ -6,6 +6,7 @@
 mod kind;
 pub mod machinery;
 mod report;
+pub mod stream;
 pub mod time;
 
 pub use kind::{Detector, KindSource, PanicKind};
