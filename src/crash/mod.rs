@@ -5,6 +5,8 @@
 
 mod kind;
 pub mod machinery;
+pub mod pointer;
+pub mod poison;
 mod report;
 pub mod stream;
 pub mod time;
