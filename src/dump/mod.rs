@@ -3,10 +3,22 @@
 //! It must not know what a kernel is: no virtual addresses, no symbols. VMCOREINFO and utsname are handed on as they
 //! stand in the file.
 
+mod cache;
+mod elf;
+mod error;
+mod io;
+mod kdump;
+mod layout;
+mod notes;
+mod vmcore;
+
 use std::fmt;
 use std::ops::Range;
 
 use crate::addr::PhysAddr;
+
+pub use error::DumpError;
+pub use vmcore::Vmcore;
 
 /// The dumped machine's physical memory.
 pub trait PhysicalMemory: fmt::Debug + Send + Sync {

@@ -3,8 +3,16 @@
 //! Found by content (magic bytes), never by name. Unwraps gzip, xz, zstd and bzip2 into a temporary file. It knows the
 //! magic of dump formats but not their insides, and nothing of kernels.
 
+mod file;
+
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use file::CountedFile;
+pub use file::ReadCounter;
 
 /// Positional reads. Not a memory map: a dump that shrinks under a mapping kills the process.
 pub trait ReadAt: fmt::Debug + Send + Sync {
@@ -13,4 +21,81 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
 
     /// The size in bytes.
     fn size(&self) -> u64;
+}
+
+impl ReadAt for Vec<u8> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.get(start..))
+            .unwrap_or_default();
+        let count = rest.len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+/// What an input holds once it is unwrapped.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A dump in a format that [`crate::dump`] reads.
+    Dump(Arc<dyn ReadAt>),
+    /// Text: kernel messages, a `crash` session, a report's JSON.
+    Text(Arc<[u8]>),
+}
+
+/// One opened input.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The path as it was given; `-` for standard input.
+    pub path: PathBuf,
+    /// What is in it.
+    pub content: Content,
+    /// What it was wrapped in, the outermost first: `gzip`, `xz`, `zstd`, `bzip2`.
+    pub wrappings: Vec<&'static str>,
+    /// The size on disk (of the wrapped file), in bytes.
+    pub size: u64,
+    /// Whether a wrapper ended before its own end mark: what came before it is in `content`.
+    pub cut_short: bool,
+    /// How many bytes of the file were read so far.
+    pub counter: ReadCounter,
+}
+
+/// Why an input cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which input.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Opens `path` and finds out what it holds.
+pub fn open(path: &Path) -> Result<Input, InputError> {
+    let io_error = |source| InputError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(io_error)?;
+    let size = file.metadata().map_err(io_error)?.len();
+    let counter = ReadCounter::default();
+    let content = Content::Dump(Arc::new(CountedFile::new(file, size, counter.clone())));
+    Ok(Input {
+        path: path.to_owned(),
+        content,
+        wrappings: Vec::new(),
+        size,
+        cut_short: false,
+        counter,
+    })
 }

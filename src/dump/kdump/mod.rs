@@ -1,0 +1,342 @@
+//! kdump-compressed (makedumpfile, QEMU) and diskdump files: headers, and pages on demand.
+//!
+//! Block 0 is the header, then sub header, bitmaps (RAM there; page stored), a 24-byte descriptor for every stored
+//! page in page order, page data.
+
+mod bitmap;
+mod codec;
+mod header;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::addr::PhysAddr;
+use crate::dump::cache::BlockCache;
+use crate::dump::io::{read_vec, zero_filled};
+use crate::dump::notes::{Dialect, Notes};
+use crate::dump::{DumpError, Header, MemoryError};
+use crate::input::ReadAt;
+
+use bitmap::Bitmap;
+use codec::{Codecs, Method};
+use header::{Family, MAIN_HEADER_SIZE, MainHeader, STATUS_INCOMPLETE, SUB_HEADER_SIZE, SubHeader};
+
+const DESCRIPTOR_SIZE: u64 = 24;
+/// Descriptors are read in blocks of this many bytes (a multiple of their size): neighbours are usually asked for next.
+const DESCRIPTOR_BLOCK: u64 = 170 * DESCRIPTOR_SIZE;
+const CACHED_DESCRIPTOR_BLOCKS: usize = 64;
+/// More pages than this need more than 48 bits of address space at 4 KiB a page: no machine has them.
+const MAX_PAGES: u64 = 1 << 36;
+/// The largest VMCOREINFO text that is believed, in bytes: the kernel's own is one page.
+const MAX_VMCOREINFO: u64 = 1 << 20;
+
+/// One file of a kdump-compressed dump: the whole of it, or one part of a split set.
+#[derive(Debug)]
+pub(super) struct KdumpFile {
+    file: Arc<dyn ReadAt>,
+    main: MainHeader,
+    sub: SubHeader,
+    stored: Bitmap,
+    /// The number of pages the bitmaps speak of.
+    pages: u64,
+    /// Set bits before this file's first page: 0 unless it is a part of a split set.
+    first_rank: u64,
+    descriptors: BlockCache<Arc<[u8]>>,
+    codecs: Codecs,
+    methods_seen: AtomicU32,
+    truncated: bool,
+    remarks: Vec<String>,
+}
+
+/// Whether the first bytes are those of such a file.
+pub(super) fn is_kdump(first_bytes: &[u8]) -> bool {
+    Family::of(first_bytes).is_some()
+}
+
+impl KdumpFile {
+    pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Self, DumpError> {
+        let (main, sub) = read_headers(&*file)?;
+        let mut remarks = Vec::new();
+        let bitmaps_bits = main.bitmaps_size() * 8;
+        let claimed = if sub.max_mapnr != 0 {
+            sub.max_mapnr
+        } else {
+            u64::from(main.max_mapnr)
+        };
+        let pages = claimed.min(bitmaps_bits).min(MAX_PAGES);
+        if pages < claimed {
+            remarks.push(format!("the header claims {claimed} pages, its bitmaps hold {pages}"));
+        }
+        // Old diskdump has one bitmap: then half of the blocks cannot hold a bit for every page.
+        let two_bitmaps = pages <= bitmaps_bits / 2;
+        let stored_at = main.bitmaps_at() + if two_bitmaps { main.bitmaps_size() / 2 } else { 0 };
+        let stored = Bitmap::index(&*file, stored_at, pages)?;
+        let mut truncated = false;
+        if stored.cut {
+            truncated = true;
+            remarks.push("the file ends inside its page bitmap".to_owned());
+        }
+        if main.family == Family::Kdump && main.status & STATUS_INCOMPLETE != 0 {
+            truncated = true;
+            remarks.push("the dump says itself that it is incomplete (makedumpfile ran out of space)".to_owned());
+        }
+        let first_rank = if sub.split {
+            stored.rank(&*file, sub.start_pfn).unwrap_or(0)
+        } else {
+            0
+        };
+        let mut dump = Self {
+            file,
+            main,
+            sub,
+            stored,
+            pages,
+            first_rank,
+            descriptors: BlockCache::new(CACHED_DESCRIPTOR_BLOCKS),
+            codecs: Codecs::default(),
+            methods_seen: AtomicU32::new(0),
+            truncated,
+            remarks,
+        };
+        if !dump.truncated && dump.ends_early() {
+            dump.truncated = true;
+            dump.remarks.push("the file ends before its last page".to_owned());
+        }
+        Ok(dump)
+    }
+
+    pub(super) fn page_size(&self) -> u32 {
+        self.main.block_size
+    }
+
+    /// The format's name.
+    pub(super) fn format(&self) -> &'static str {
+        self.main.family.name()
+    }
+
+    /// The page frame ranges that hold stored pages.
+    pub(super) fn stored_ranges(&self) -> Vec<Range<u64>> {
+        let ranges = self.stored.ranges().iter();
+        if !self.sub.split {
+            return ranges.cloned().collect();
+        }
+        let clip = |range: &Range<u64>| range.start.max(self.sub.start_pfn)..range.end.min(self.sub.end_pfn);
+        ranges.map(clip).filter(|range| !range.is_empty()).collect()
+    }
+
+    /// The names of the compressions that the header announces or that pages read so far used.
+    pub(super) fn compressions(&self) -> Vec<&'static str> {
+        let seen = self.methods_seen.load(Ordering::Relaxed);
+        let announced = if self.main.family == Family::Kdump {
+            self.main.status
+        } else {
+            0
+        };
+        let used = |method: &Method| seen >> (*method as u32) & 1 == 1 || announced & method.flag() != 0;
+        Method::ALL
+            .into_iter()
+            .filter(|method| *method != Method::Raw && used(method))
+            .map(Method::name)
+            .collect()
+    }
+
+    /// What the headers and the notes say.
+    pub(super) fn header(&self) -> Result<Header, DumpError> {
+        let (main, sub) = (&self.main, &self.sub);
+        let machine = Some(main.utsname.machine.clone()).filter(|name| !name.is_empty());
+        let mut remarks = self.remarks.clone();
+        let mut notes = Notes::default();
+        if sub.notes.size != 0 {
+            let dialect = Dialect {
+                layout: main.layout,
+                machine: machine.as_deref(),
+            };
+            notes.read(&*self.file, sub.notes.offset, sub.notes.size, dialect)?;
+        }
+        if notes.cut {
+            remarks.push("the file ends inside its notes".to_owned());
+        }
+        let mut vmcoreinfo = notes.vmcoreinfo;
+        if vmcoreinfo.is_none() && sub.vmcoreinfo.size != 0 {
+            let size = sub.vmcoreinfo.size.min(MAX_VMCOREINFO) as usize;
+            vmcoreinfo = Some(read_vec(&*self.file, sub.vmcoreinfo.offset, size)?).filter(|text| !text.is_empty());
+        }
+        Ok(Header {
+            format: self.format(),
+            byte_order: main.layout.order,
+            is_64bit: main.layout.is_64bit,
+            machine,
+            page_size: u64::from(main.block_size),
+            utsname: Some(main.utsname.clone()),
+            timestamp: Some(main.timestamp).filter(|seconds| *seconds != 0),
+            phys_base: Some(sub.phys_base).filter(|base| *base != 0),
+            vmcoreinfo,
+            prstatus: notes.prstatus,
+            qemu_cpus: notes.qemu_cpus,
+            segments: Vec::new(),
+            partial: sub.dump_level.map(|level| level != 0),
+            truncated: self.truncated || notes.cut,
+            remarks,
+        })
+    }
+
+    /// Whether this file is the one that would hold `pfn`, stored or not.
+    pub(super) fn covers(&self, pfn: u64) -> bool {
+        !self.sub.split || (self.sub.start_pfn..self.sub.end_pfn).contains(&pfn)
+    }
+
+    /// Decodes the page `pfn` into `page`, which is one page long.
+    pub(super) fn read_page(&self, pfn: u64, page: &mut [u8]) -> Result<(), MemoryError> {
+        let at = PhysAddr(pfn.saturating_mul(u64::from(self.main.block_size)));
+        let Some(rank) = self.stored.rank_if_set(&*self.file, pfn)? else {
+            let has_memory = bitmap::is_set(&*self.file, self.main.bitmaps_at(), pfn);
+            return Err(if pfn < self.pages && has_memory {
+                MemoryError::Excluded(at)
+            } else {
+                MemoryError::NotPresent(at)
+            });
+        };
+        let index = rank.checked_sub(self.first_rank).ok_or(MemoryError::Excluded(at))?;
+        let descriptor = self.descriptor(index).map_err(|error| match error {
+            DescriptorError::BehindEnd { offset } => MemoryError::Truncated { at, offset },
+            DescriptorError::Unreadable(error) => error,
+        })?;
+        self.read_stored(at, &descriptor, page)
+    }
+
+    fn read_stored(&self, at: PhysAddr, descriptor: &Descriptor, page: &mut [u8]) -> Result<(), MemoryError> {
+        let Descriptor { offset, size, flags } = *descriptor;
+        if offset == 0 {
+            // Never written: an incomplete dump, or a hole in a flattened file that was cut.
+            return Err(MemoryError::Excluded(at));
+        }
+        let damaged = |why: String| MemoryError::Damaged { at, offset, why };
+        let limit = self.main.block_size + self.main.block_size / 8 + 128;
+        if size == 0 || size > limit {
+            return Err(damaged(format!(
+                "its descriptor claims {size} stored bytes, expected 1 to {limit}"
+            )));
+        }
+        let method =
+            Method::from_flags(flags).ok_or_else(|| damaged(format!("unknown compression flags {flags:#x}")))?;
+        if offset
+            .checked_add(u64::from(size))
+            .is_none_or(|end| end > self.file.size())
+        {
+            return Err(MemoryError::Truncated { at, offset });
+        }
+        self.methods_seen.fetch_or(1 << (method as u32), Ordering::Relaxed);
+        if method == Method::Raw && size as usize == page.len() {
+            let read = self
+                .file
+                .read_at(offset, page)
+                .map_err(|error| io_error(offset, &error))?;
+            return if read == page.len() {
+                Ok(())
+            } else {
+                Err(MemoryError::Truncated { at, offset })
+            };
+        }
+        let mut stored = vec![0; size as usize];
+        let read = self
+            .file
+            .read_at(offset, &mut stored)
+            .map_err(|error| io_error(offset, &error))?;
+        if read < stored.len() {
+            return Err(MemoryError::Truncated { at, offset });
+        }
+        self.codecs.decode(method, &stored, page).map_err(damaged)
+    }
+
+    fn descriptor(&self, index: u64) -> Result<Descriptor, DescriptorError> {
+        let start = index.saturating_mul(DESCRIPTOR_SIZE);
+        let offset = self.main.descriptors_at().saturating_add(start);
+        if offset.saturating_add(DESCRIPTOR_SIZE) > self.file.size() {
+            return Err(DescriptorError::BehindEnd { offset });
+        }
+        let block = start / DESCRIPTOR_BLOCK;
+        let bytes = self
+            .descriptors
+            .get_or_load(block, || {
+                let at = self.main.descriptors_at() + block * DESCRIPTOR_BLOCK;
+                zero_filled(&*self.file, at, DESCRIPTOR_BLOCK as usize).map(Arc::from)
+            })
+            .map_err(DescriptorError::Unreadable)?;
+        let layout = self.main.layout;
+        let within = (start % DESCRIPTOR_BLOCK) as usize;
+        let decoded = || {
+            Some(Descriptor {
+                offset: layout.u64(&bytes, within)?,
+                size: layout.u32(&bytes, within + 8)?,
+                flags: layout.u32(&bytes, within + 12)?,
+            })
+        };
+        decoded().ok_or(DescriptorError::BehindEnd { offset })
+    }
+
+    /// Whether the last pages' data would lie behind the end of the file. Pages are written in order, so only the
+    /// last descriptors are looked at; zero pages may all share an early place, so a few more than one.
+    fn ends_early(&self) -> bool {
+        let end = if self.sub.split {
+            self.stored.rank(&*self.file, self.sub.end_pfn).unwrap_or(0)
+        } else {
+            self.stored.total()
+        };
+        let count = end.saturating_sub(self.first_rank);
+        let looked_at = 16 * DESCRIPTOR_BLOCK / DESCRIPTOR_SIZE;
+        let mut shared = None;
+        for index in (count.saturating_sub(looked_at)..count).rev() {
+            match self.descriptor(index) {
+                Err(DescriptorError::BehindEnd { .. }) => return true,
+                Err(DescriptorError::Unreadable(_)) => return false,
+                Ok(descriptor) => {
+                    let last = descriptor.offset.saturating_add(u64::from(descriptor.size));
+                    if descriptor.offset == 0 || last > self.file.size() {
+                        return true;
+                    }
+                    // Two different places: the later page is not the shared zero page's.
+                    if shared.is_some_and(|other| other != descriptor.offset) {
+                        return false;
+                    }
+                    shared = Some(descriptor.offset);
+                }
+            }
+        }
+        false
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Descriptor {
+    offset: u64,
+    size: u32,
+    flags: u32,
+}
+
+enum DescriptorError {
+    BehindEnd { offset: u64 },
+    Unreadable(MemoryError),
+}
+
+fn io_error(offset: u64, error: &std::io::Error) -> MemoryError {
+    MemoryError::Io {
+        offset,
+        why: error.to_string(),
+    }
+}
+
+fn read_headers(file: &dyn ReadAt) -> Result<(MainHeader, SubHeader), DumpError> {
+    let bytes = read_vec(file, 0, MAIN_HEADER_SIZE)?;
+    if bytes.len() < MAIN_HEADER_SIZE {
+        return Err(DumpError::HeaderCut {
+            format: Family::of(&bytes).map_or("kdump-compressed", Family::name),
+            part: "header",
+            needed: MAIN_HEADER_SIZE as u64,
+            size: file.size(),
+        });
+    }
+    let main = MainHeader::parse(&bytes)?;
+    let sub = SubHeader::parse(&read_vec(file, main.sub_header_at(), SUB_HEADER_SIZE)?, &main);
+    Ok((main, sub))
+}

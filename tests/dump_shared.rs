@@ -1,0 +1,112 @@
+//! The real dumps in the shared test data folder: header facts against what `crash` found, and every page readable.
+//!
+//! The folder is `$VMCORONER_SHARED`, else `../shared`; without it these tests say so and pass.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use vmcoroner::addr::PhysAddr;
+use vmcoroner::dump::{MemoryError, PhysicalMemory, Vmcore};
+use vmcoroner::input::{self, Content};
+
+/// A shared dump and the truth that lies beside it.
+struct Case {
+    path: PathBuf,
+    truth: Value,
+}
+
+impl Case {
+    fn truth(&self, name: &str) -> &Value {
+        &self.truth["truth"][name]
+    }
+
+    fn open(&self) -> Vmcore {
+        open(&self.path)
+    }
+}
+
+fn open(path: &Path) -> Vmcore {
+    let input = input::open(path).unwrap_or_else(|error| panic!("{error}"));
+    match input.content {
+        Content::Dump(source) => {
+            Vmcore::open(vec![source]).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        }
+        Content::Text(_) => panic!("{} was taken for text", path.display()),
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let Some(shared) = support::shared_folder() else {
+        return Vec::new();
+    };
+    let mut cases: Vec<_> = std::fs::read_dir(shared.join("vmcores"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(".truth.json"))
+        .map(|path| {
+            let truth: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            // Some are packed to save space.
+            let file = &truth["files"][0];
+            let name = file["stored_as"]["file"].as_str().or(file["file"].as_str()).unwrap();
+            Case {
+                path: path.with_file_name(name),
+                truth,
+            }
+        })
+        .collect();
+    cases.sort_by(|a, b| a.path.cmp(&b.path));
+    cases
+}
+
+#[test]
+fn header_facts_agree_with_crash() {
+    for case in cases()
+        .into_iter()
+        .filter(|case| case.path.extension().is_some_and(|end| end == "vmcore"))
+    {
+        let dump = case.open();
+        let header = dump.header();
+        let name = case.path.display();
+        assert_eq!(header.machine.as_deref(), Some("x86_64"), "{name}");
+        assert_eq!(header.page_size, 4096, "{name}");
+        if let Some(utsname) = &header.utsname {
+            assert_eq!(utsname.release, *case.truth("kernel_release"), "{name}");
+            assert_eq!(utsname.nodename, *case.truth("nodename"), "{name}");
+        }
+        if let Some(partial) = case.truth("partial_dump").as_bool() {
+            assert_eq!(header.partial, Some(partial), "{name}");
+        }
+        eprintln!(
+            "{name}: {:?} {:?} cpus {} remarks {:?}",
+            header.format,
+            dump.compressions_seen(),
+            header.prstatus.len(),
+            header.remarks
+        );
+    }
+}
+
+#[test]
+fn every_page_of_an_unbroken_dump_reads() {
+    for case in cases()
+        .into_iter()
+        .filter(|case| case.path.extension().is_some_and(|end| end == "vmcore"))
+    {
+        let dump = case.open();
+        let mut pages = 0;
+        let mut page = vec![0; 4096];
+        for range in dump.ranges() {
+            for address in range.clone().step_by(4096) {
+                match dump.read(PhysAddr(address), &mut page) {
+                    Ok(()) => pages += 1,
+                    Err(MemoryError::Excluded(_) | MemoryError::NotPresent(_)) => {}
+                    Err(MemoryError::Truncated { .. }) if dump.header().truncated => {}
+                    Err(error) => panic!("{}: {error}", case.path.display()),
+                }
+            }
+        }
+        assert!(pages > 1000, "{}: only {pages} pages", case.path.display());
+    }
+}
