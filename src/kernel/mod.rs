@@ -3,6 +3,7 @@
 //! It must not know of file formats (it sees [`crate::dump::PhysicalMemory`] and [`crate::dump::Header`]) nor of rules.
 
 pub mod access;
+pub mod vmcoreinfo;
 
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::dump::MemoryError;
