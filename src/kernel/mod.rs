@@ -3,6 +3,9 @@
 //! It must not know of file formats (it sees [`crate::dump::PhysicalMemory`] and [`crate::dump::Header`]) nor of rules.
 
 pub mod access;
+pub mod paging;
+#[cfg(test)]
+mod testing;
 pub mod vmcoreinfo;
 
 use crate::addr::{PhysAddr, VirtAddr};
