@@ -1,0 +1,130 @@
+//! Addresses and names of the dumped kernel, from its own tables: kallsyms, the modules' symbols, per-CPU variables.
+//!
+//! It must not know how memory is translated nor what the symbols are used for.
+
+mod find;
+mod locate;
+mod names;
+mod paged;
+mod percpu;
+mod table;
+
+#[cfg(test)]
+mod encoder;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use self::locate::Known;
+pub use self::table::{Encoding, Kallsyms};
+use super::access::KernelMemory;
+use crate::addr::VirtAddr;
+
+/// What is known of a kernel before its symbols are.
+#[derive(Clone, Copy)]
+pub struct Hints<'a> {
+    /// The address that VMCOREINFO's line `SYMBOL(name)=` gives.
+    pub vmcoreinfo: &'a dyn Fn(&str) -> Option<VirtAddr>,
+    /// The lowest mapped address of the kernel's image, when VMCOREINFO does not tell `_stext`.
+    pub image: Option<VirtAddr>,
+}
+
+/// Why a kernel's symbols could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SymbolsError {
+    /// Neither VMCOREINFO nor the page tables say where the kernel is.
+    #[error("where the kernel's image lies is not known: the dump has no VMCOREINFO and its text was not found")]
+    NoImage,
+    /// The tables are not in the dump, or damaged.
+    #[error("no kallsyms tables found in the kernel's image at {0}: they were left out, cut off, or not built in")]
+    NotFound(VirtAddr),
+}
+
+/// A place in code or data, by the symbol that covers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbolised {
+    /// The symbol's name as the kernel spells it.
+    pub name: String,
+    /// Its type as `nm` prints it; lower case for static ones.
+    pub kind: char,
+    /// Bytes from the symbol's start.
+    pub offset: u64,
+    /// Bytes to the next symbol, as the kernel prints it.
+    pub size: u64,
+    /// The module it belongs to; `None` for the kernel proper.
+    pub module: Option<Arc<str>>,
+}
+
+/// The dumped kernel's symbols.
+#[derive(Debug)]
+pub struct Symbols {
+    memory: KernelMemory,
+    kallsyms: Kallsyms,
+    text: Vec<Range<u64>>,
+}
+
+impl Symbols {
+    /// Finds and proves the symbol tables: by VMCOREINFO's lines (6.0 on), or blind.
+    pub fn open(memory: &KernelMemory, hints: Hints<'_>) -> Result<Symbols, SymbolsError> {
+        let stext = (hints.vmcoreinfo)("_stext");
+        let image = stext.or(hints.image).ok_or(SymbolsError::NoImage)?;
+        let known = Known { image, stext };
+        let kallsyms = locate::by_vmcoreinfo(memory, known, hints.vmcoreinfo)
+            .or_else(|| find::find(memory, known, (hints.vmcoreinfo)("init_uts_ns")))
+            .ok_or(SymbolsError::NotFound(image))?;
+        let address = |name: &str| {
+            let number = *kallsyms.named(name).first()?;
+            kallsyms.address(number).map(|address| address.0)
+        };
+        // The limits that the kernel's own is_ksym_addr() and core_kernel_text() use.
+        let text = [("_stext", "_etext"), ("_sinittext", "_einittext")]
+            .into_iter()
+            .filter_map(|(start, end)| Some(address(start)?..address(end)?))
+            .collect();
+        Ok(Symbols {
+            memory: memory.clone(),
+            kallsyms,
+            text,
+        })
+    }
+
+    /// The kernel proper's table.
+    pub fn kallsyms(&self) -> &Kallsyms {
+        &self.kallsyms
+    }
+
+    /// The symbol that covers `address`.
+    pub fn by_address(&self, address: VirtAddr) -> Option<Symbolised> {
+        let (number, next) = self.kallsyms.covering(address)?;
+        let start = self.kallsyms.address(number)?;
+        let (kind, name) = self.kallsyms.name(number)?;
+        Some(Symbolised {
+            name,
+            kind,
+            offset: address.0.checked_sub(start.0)?,
+            size: next.0.checked_sub(start.0)?,
+            module: None,
+        })
+    }
+
+    /// The lowest address that bears `name`.
+    pub fn by_name(&self, name: &str) -> Option<VirtAddr> {
+        self.all_by_name(name).first().copied()
+    }
+
+    /// Every address that bears `name`, ascending: static functions and variables share names.
+    pub fn all_by_name(&self, name: &str) -> Vec<VirtAddr> {
+        let numbers = self.kallsyms.named(name);
+        numbers
+            .into_iter()
+            .filter_map(|number| self.kallsyms.address(number))
+            .collect()
+    }
+
+    /// Whether `address` lies in the text of the kernel.
+    pub fn is_text(&self, address: VirtAddr) -> bool {
+        self.text.iter().any(|range| range.contains(&address.0))
+    }
+}

@@ -1,0 +1,125 @@
+//! A long table in the dump's memory, read page by page as it is asked for and then kept.
+//!
+//! Symbol tables have megabytes of which a lookup needs a few pages; a page that the dump lacks spoils only itself.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::addr::VirtAddr;
+use crate::kernel::access::KernelMemory;
+
+/// The grain of reading: the smallest page size of the architectures that matter.
+const PAGE: u64 = 4096;
+
+/// `len` bytes of virtual memory from `start` on.
+#[derive(Debug)]
+pub(super) struct PagedBytes {
+    memory: KernelMemory,
+    start: u64,
+    len: u64,
+    pages: Vec<OnceLock<Option<Box<[u8]>>>>,
+}
+
+impl PagedBytes {
+    /// Reads nothing yet. `None` when the table would reach past the end of the address space.
+    pub(super) fn new(memory: KernelMemory, start: VirtAddr, len: u64) -> Option<PagedBytes> {
+        let end = start.0.checked_add(len)?;
+        let count = end.div_ceil(PAGE).checked_sub(start.0 / PAGE)?;
+        let pages = (0..count).map(|_| OnceLock::new()).collect();
+        Some(PagedBytes {
+            memory,
+            start: start.0,
+            len,
+            pages,
+        })
+    }
+
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `buf` from byte `offset` of the table on; `None` outside the table or where the dump has no memory.
+    pub(super) fn copy(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
+        if offset.checked_add(buf.len() as u64)? > self.len {
+            return None;
+        }
+        let mut at = self.start + offset;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let page = self.page(at)?;
+            let skip = (at - self.page_range(at).start) as usize;
+            let found = page.get(skip..)?;
+            let count = found.len().min(rest.len());
+            let (head, tail) = rest.split_at_mut_checked(count)?;
+            head.copy_from_slice(found.get(..count)?);
+            rest = tail;
+            at += count as u64;
+        }
+        Some(())
+    }
+
+    /// The bytes of `range` up to the first that the dump lacks. The caller bounds its length.
+    pub(super) fn prefix(&self, range: Range<u64>) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(range.end.saturating_sub(range.start).min(PAGE) as usize);
+        let mut at = range.start;
+        while at < range.end.min(self.len) {
+            let Some(page) = self.page(self.start + at) else { break };
+            let skip = (self.start + at - self.page_range(self.start + at).start) as usize;
+            let found = page.get(skip..).unwrap_or_default();
+            let count = (found.len() as u64).min(range.end - at);
+            bytes.extend(found.iter().take(count as usize));
+            at += count;
+            if count == 0 {
+                break;
+            }
+        }
+        bytes
+    }
+
+    /// The part of the table on the page of `at`.
+    fn page_range(&self, at: u64) -> Range<u64> {
+        let start = at / PAGE * PAGE;
+        let end = start.saturating_add(PAGE);
+        start.max(self.start)..end.min(self.start + self.len)
+    }
+
+    fn page(&self, at: u64) -> Option<&[u8]> {
+        let number = at / PAGE - self.start / PAGE;
+        let slot = self.pages.get(usize::try_from(number).ok()?)?;
+        slot.get_or_init(|| {
+            let range = self.page_range(at);
+            let bytes = self
+                .memory
+                .bytes(VirtAddr(range.start), (range.end - range.start) as usize);
+            bytes.ok().map(Vec::into_boxed_slice)
+        })
+        .as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::access::test_memory::TestMemory;
+
+    #[test]
+    fn reads_across_pages_and_stops_at_holes() {
+        let mut memory = TestMemory::one(0x1ff0, (0..=255).cycle().take(0x1010).collect());
+        memory.parts.push((0x4000, vec![7; 16]));
+        let table = PagedBytes::new(memory.reader(), VirtAddr(0x1ff8), 0x2010).unwrap();
+        let copied = |offset| {
+            let mut buf = [0; 8];
+            table.copy(offset, &mut buf).map(|()| buf)
+        };
+        assert_eq!(copied(4), Some([12, 13, 14, 15, 16, 17, 18, 19]));
+        assert_eq!(copied(0x1004), None);
+        assert_eq!(copied(0x2008), Some([7; 8]));
+        assert_eq!(copied(0x2009), None);
+        assert_eq!(table.prefix(4..12), (12..20).collect::<Vec<u8>>());
+        assert_eq!(table.prefix(0xffc..0x2010).len(), 0x1008 - 0xffc);
+        assert!(table.prefix(0x1008..0x2010).is_empty());
+        assert_eq!(table.prefix(0x200c..u64::MAX), [7; 4]);
+        assert!(PagedBytes::new(TestMemory::default().reader(), VirtAddr(u64::MAX), 2).is_none());
+    }
+}
