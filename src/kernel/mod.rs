@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod paging;
+pub mod stack;
 pub mod symbols;
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,78 @@
+//! The last resort: every word of a stack that follows a call may be a return address.
+//!
+//! Stale words qualify too, so nothing found here is reliable; it is what the kernel prints with a `?`.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::calls;
+use super::registers::SavedRegisters;
+use super::unwind::{Frame, MAX_FRAMES, USUAL_STACK_SIZE, Unwinder, fits_its_place};
+use crate::addr::VirtAddr;
+
+/// Where the stack that `sp` points into ends.
+pub fn end_of_stack(sp: u64, stacks: &[Range<u64>]) -> u64 {
+    stacks
+        .iter()
+        .find(|stack| stack.contains(&sp))
+        .map_or((sp | (USUAL_STACK_SIZE - 1)).saturating_add(1), |stack| stack.end)
+}
+
+/// The candidates between `from` and `upto`; absent pages are passed over.
+pub fn scan(unwinder: &Unwinder<'_>, from: u64, upto: u64) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    let from = from.saturating_add(7) & !7;
+    let upto = upto.min(from.saturating_add(4 * USUAL_STACK_SIZE));
+    for (slot, word) in words(unwinder, from, upto) {
+        if frames.len() >= MAX_FRAMES {
+            break;
+        }
+        let (at, last) = (VirtAddr(word), VirtAddr(word.wrapping_sub(1)));
+        if !unwinder.code.is_text(last) || !calls::before(unwinder.memory, at).is_call() {
+            continue;
+        }
+        frames.push(Frame {
+            address: at,
+            stack_address: Some(VirtAddr(slot)),
+            exact: false,
+            saved: None,
+            reliable: false,
+        });
+        let beside = slot.wrapping_add(8);
+        if let Ok(saved) = SavedRegisters::read(unwinder.memory, VirtAddr(beside))
+            && saved.is_plausible()
+            && !saved.user_mode()
+            && fits_its_place(&saved, beside)
+            && unwinder.code.is_text(VirtAddr(saved.rip()))
+        {
+            frames.push(Frame {
+                address: VirtAddr(saved.rip()),
+                stack_address: saved.at,
+                exact: true,
+                saved: Some(Rc::new(saved)),
+                reliable: false,
+            });
+        }
+    }
+    frames
+}
+
+/// The words between two addresses with their places; absent pages are passed over.
+pub fn words(unwinder: &Unwinder<'_>, from: u64, upto: u64) -> impl Iterator<Item = (u64, u64)> {
+    const PAGE: u64 = 4096;
+    let first = from / PAGE;
+    let pages = (first..upto.div_ceil(PAGE)).map(move |page| {
+        let start = (page * PAGE).max(from);
+        let end = (page + 1).saturating_mul(PAGE).min(upto);
+        (start, usize::try_from(end.saturating_sub(start)).unwrap_or(0))
+    });
+    let memory = unwinder.memory;
+    pages
+        .filter_map(move |(start, size)| Some((start, memory.bytes(VirtAddr(start), size).ok()?)))
+        .flat_map(move |(start, bytes)| {
+            let (words, _) = bytes.as_chunks::<8>();
+            (start..)
+                .step_by(8)
+                .zip(words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>())
+        })
+}

@@ -1,0 +1,404 @@
+//! Walks a stack from a known place outwards: by ORC tables, else by frame pointers, else by a scan.
+//!
+//! It steps over exceptions and from one stack to another, and stops with a reason where the dump gives no way on; what
+//! is left of the stack is then scanned, so that a torn stack still yields its outer frames, marked unreliable. Where
+//! to start is [`super::cpus`]'s affair; symbols are asked only whether an address is code, and for a name where the
+//! name alone tells the end of a stack.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::calls::{self, Before};
+use super::orc::{Base, Entry, Kind, Tables};
+use super::registers::{PT_REGS_SIZE, Register, SavedRegisters};
+use super::{frame_pointer, scan};
+use crate::addr::VirtAddr;
+use crate::kernel::access::KernelMemory;
+
+/// More frames than a 16 KiB stack of the smallest frames holds: a runaway recursion is shown whole, a loop ends.
+pub const MAX_FRAMES: usize = 1024;
+
+/// How often a walk may leave one stack for another: task, IRQ, NMI, double fault and debug stacks, some twice.
+const MAX_SWITCHES: usize = 16;
+
+/// `THREAD_SIZE` of x86_64 since 3.15 (el7: since 7.1); stacks are aligned to it.
+pub const USUAL_STACK_SIZE: u64 = 16 * 1024;
+
+/// What a walk asks of symbols.
+pub trait Code {
+    /// Whether the address lies in the kernel's or a module's text.
+    fn is_text(&self, at: VirtAddr) -> bool;
+    /// The function that contains the address.
+    fn function(&self, at: VirtAddr) -> Option<Function>;
+}
+
+/// A function of the dumped kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name as the kernel spells it.
+    pub name: String,
+    /// Where it starts.
+    pub start: VirtAddr,
+    /// Bytes to the next symbol.
+    pub size: u64,
+}
+
+/// One place on a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// A return address, or the exact instruction when [`Frame::exact`].
+    pub address: VirtAddr,
+    /// The stack slot that held the return address; for an interrupted place its `struct pt_regs`.
+    pub stack_address: Option<VirtAddr>,
+    /// Whether the address is an instruction that was about to run or was running, not a return address.
+    pub exact: bool,
+    /// The registers that an exception, interrupt or NMI saved here. (A place that only a note knows has none.)
+    pub saved: Option<Rc<SavedRegisters>>,
+    /// Whether it is known to be a caller; false for what a scan found.
+    pub reliable: bool,
+}
+
+impl Frame {
+    /// The address to look a symbol up by. A return address may lie behind the end of a caller whose last instruction
+    /// is the call, as with `panic`: the byte before it never does.
+    pub fn lookup_address(&self) -> VirtAddr {
+        if self.exact {
+            self.address
+        } else {
+            self.address.wrapping_offset(-1)
+        }
+    }
+}
+
+/// By what means the frames were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The kernel's ORC tables.
+    Orc,
+    /// The chain of saved frame pointers.
+    FramePointers,
+    /// Every word that follows a call: unreliable throughout.
+    Scan,
+}
+
+/// Where a walk ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// At the registers of the user code that entered the kernel.
+    User(Rc<SavedRegisters>),
+    /// At the first function of a kernel thread or of an idle task.
+    Bottom,
+    /// Early, for this reason.
+    Broken(String),
+}
+
+/// A stack as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// Innermost first.
+    pub frames: Vec<Frame>,
+    /// How the reliable ones were found.
+    pub source: Source,
+    /// Where the walk ended.
+    pub end: End,
+}
+
+impl Walk {
+    /// Whether the frames reach the stack's end, so that a function that is not there is known to be absent.
+    pub fn complete(&self) -> bool {
+        !matches!(self.end, End::Broken(_)) && self.source != Source::Scan
+    }
+
+    /// The innermost kernel place that an exception, interrupt or NMI stopped: the *faulting* registers of a crash,
+    /// which are not those that were saved for the dump.
+    pub fn interrupted(&self) -> Option<&Frame> {
+        self.frames.iter().find(|frame| frame.saved.is_some())
+    }
+}
+
+/// A place to walk from, and what is known there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// A return address, or the exact instruction.
+    pub pc: u64,
+    /// Whether it is exact.
+    pub exact: bool,
+    /// The stack pointer: for a return address what it was behind the call.
+    pub sp: u64,
+    /// The frame pointer, where known.
+    pub bp: Option<u64>,
+    /// The stack slot that held `pc`.
+    pub slot: Option<u64>,
+    /// All registers, known right here and not further out.
+    pub registers: Option<Rc<SavedRegisters>>,
+    /// The full registers from before only an iret frame was met: nothing ran in between that could change them.
+    pub older: Option<Rc<SavedRegisters>>,
+    /// Whether an exception stopped here and saved `registers`.
+    pub interrupted: bool,
+}
+
+impl Cursor {
+    /// Behind a return address found at `slot`.
+    pub fn at_return(pc: u64, slot: u64, bp: Option<u64>) -> Cursor {
+        Cursor {
+            pc,
+            exact: false,
+            sp: slot.wrapping_add(8),
+            bp,
+            slot: Some(slot),
+            registers: None,
+            older: None,
+            interrupted: false,
+        }
+    }
+
+    /// At the place that these registers stand for.
+    pub fn at_registers(registers: Rc<SavedRegisters>, interrupted: bool) -> Cursor {
+        Cursor {
+            pc: registers.rip(),
+            exact: true,
+            sp: registers.rsp(),
+            bp: registers.rbp(),
+            slot: registers.at.map(|at| at.0),
+            registers: Some(registers),
+            older: None,
+            interrupted,
+        }
+    }
+
+    /// The address to look up code by, see [`Frame::lookup_address`].
+    pub fn lookup_address(&self) -> VirtAddr {
+        VirtAddr(if self.exact { self.pc } else { self.pc.wrapping_sub(1) })
+    }
+
+    fn frame(&self) -> Frame {
+        Frame {
+            address: VirtAddr(self.pc),
+            stack_address: self.slot.map(VirtAddr),
+            exact: self.exact,
+            saved: self.registers.clone().filter(|_| self.interrupted),
+            reliable: true,
+        }
+    }
+
+    /// The value of `register`, where all registers are known.
+    fn register(&self, register: Register) -> Option<u64> {
+        let known = |registers: &Option<Rc<SavedRegisters>>| registers.as_ref()?.get(register);
+        known(&self.registers).or_else(|| known(&self.older))
+    }
+}
+
+/// Walks stacks of one dump.
+#[derive(Clone, Copy)]
+pub struct Unwinder<'a> {
+    /// The dumped kernel's memory.
+    pub memory: &'a KernelMemory,
+    /// Its code.
+    pub code: &'a dyn Code,
+    /// Its ORC tables, if it has them.
+    pub orc: Option<&'a Tables>,
+    /// Whether its functions keep frame pointers.
+    pub frame_pointers: bool,
+}
+
+impl Unwinder<'_> {
+    /// Walks from `start` to the stack's end. `stacks` are the stacks that this CPU or task is known to have; others
+    /// are followed too, but within one of these rsp may only grow.
+    pub fn walk(&self, start: Cursor, stacks: &[Range<u64>]) -> Walk {
+        let source = match (self.orc, self.frame_pointers) {
+            (Some(_), _) => Source::Orc,
+            (None, true) => Source::FramePointers,
+            (None, false) => Source::Scan,
+        };
+        let mut here = start;
+        let mut frames = Vec::new();
+        let mut switches = 0;
+        let end = loop {
+            if let Some(user) = here.registers.as_ref().filter(|registers| registers.user_mode()) {
+                break End::User(Rc::clone(user));
+            }
+            frames.push(here.frame());
+            if frames.len() >= MAX_FRAMES {
+                break End::Broken(format!("more than {MAX_FRAMES} frames"));
+            }
+            let next = match source {
+                Source::Orc => self.step(&here),
+                Source::FramePointers => frame_pointer::step(self, &here),
+                Source::Scan => Err(End::Broken(
+                    "neither ORC tables nor frame pointers: the stack was scanned".to_owned(),
+                )),
+            };
+            let next = match next {
+                Ok(next) => next,
+                Err(end) => break end,
+            };
+            if next.sp <= here.sp {
+                switches += 1;
+                if same_stack(here.sp, next.sp, stacks) || switches > MAX_SWITCHES {
+                    break End::Broken(format!("the stack runs in a circle at {:#x}", next.sp));
+                }
+            }
+            here = next;
+        };
+        if matches!(end, End::Broken(_)) {
+            let upto = scan::end_of_stack(here.sp, stacks);
+            frames.extend(scan::scan(self, here.sp, upto));
+            frames.truncate(MAX_FRAMES);
+        }
+        Walk { frames, source, end }
+    }
+
+    /// One frame outwards by ORC, as the kernel's `unwind_next_frame` (arch/x86/kernel/unwind_orc.c).
+    fn step(&self, here: &Cursor) -> Result<Cursor, End> {
+        let at = here.lookup_address();
+        let entry = match self.orc {
+            Some(tables) if self.code.is_text(at) => tables
+                .find(self.memory, at)
+                .map_err(|error| End::Broken(format!("the ORC table has no readable entry for {at}: {error}")))?,
+            _ => None,
+        };
+        let Some(entry) = entry else {
+            return self.step_without_entry(here);
+        };
+        match entry.kind {
+            Kind::End => return Err(End::Bottom),
+            Kind::Undefined => return Err(End::Broken(format!("ORC knows no caller of {at}"))),
+            Kind::Call | Kind::Regs | Kind::RegsPartial => {}
+        }
+        self.apply(entry, here).map_err(End::Broken)
+    }
+
+    /// Code that no table covers: JIT code keeps a frame pointer; a jump to nowhere has only pushed its return address.
+    fn step_without_entry(&self, here: &Cursor) -> Result<Cursor, End> {
+        let mut guesses = [Entry::FRAME_POINTER, Entry::BARE];
+        if here.exact {
+            guesses.reverse();
+        }
+        let mut reason = String::new();
+        for entry in guesses {
+            match self.apply(entry, here) {
+                // Without a table to vouch for it, the return address must be proved by the call before it.
+                Ok(next) if calls::before(self.memory, VirtAddr(next.pc)).is_call() => return Ok(next),
+                Ok(next) => reason = format!("{:#x} follows no call", next.pc),
+                Err(why) => reason = why,
+            }
+        }
+        Err(End::Broken(format!(
+            "no unwind information for {:#x}: {reason}",
+            here.pc
+        )))
+    }
+
+    fn apply(&self, entry: Entry, here: &Cursor) -> Result<Cursor, String> {
+        let known = |register: Register| {
+            let name = register.name();
+            here.register(register)
+                .ok_or_else(|| format!("{name} is not known at {:#x}", here.pc))
+        };
+        let bp = || {
+            here.bp
+                .ok_or_else(|| format!("the frame pointer is not known at {:#x}", here.pc))
+        };
+        let plus = |value: u64, offset: i16| value.wrapping_add_signed(i64::from(offset));
+        let offset = entry.sp_offset;
+        let cfa = match entry.sp {
+            Base::Sp => plus(here.sp, offset),
+            Base::Bp => plus(bp()?, offset),
+            Base::SpIndirect => plus(self.word(here.sp)?, offset),
+            Base::BpIndirect => self.word(plus(bp()?, offset))?,
+            Base::Ax => plus(known(Register::Rax)?, offset),
+            Base::Dx => plus(known(Register::Rdx)?, offset),
+            Base::Di => plus(known(Register::Rdi)?, offset),
+            Base::R10 => plus(known(Register::R10)?, offset),
+            Base::R13 => plus(known(Register::R13)?, offset),
+            Base::PrevSp | Base::Undefined => return Err(format!("a senseless ORC entry for {:#x}", here.pc)),
+        };
+        let mut next = match entry.kind {
+            Kind::Regs => {
+                let registers = SavedRegisters::read(self.memory, VirtAddr(cfa)).map_err(|error| error.to_string())?;
+                Cursor::at_registers(Rc::new(registers), true)
+            }
+            Kind::RegsPartial => {
+                let registers =
+                    SavedRegisters::read_iret(self.memory, VirtAddr(cfa)).map_err(|error| error.to_string())?;
+                let mut next = Cursor::at_registers(Rc::new(registers), true);
+                next.older = here.registers.clone().filter(|registers| registers.is_full());
+                next
+            }
+            _ => {
+                let slot = cfa.wrapping_sub(8);
+                self.returned(self.word(slot)?, slot)?
+            }
+        };
+        next.bp = match entry.bp {
+            Base::PrevSp => Some(self.word(plus(cfa, entry.bp_offset))?),
+            Base::Bp => Some(self.word(plus(bp()?, entry.bp_offset))?),
+            _ => next.register(Register::Rbp).or(here.bp),
+        };
+        Ok(next)
+    }
+
+    /// The place behind the return address `pc` that `slot` holds, if that can be one.
+    pub(super) fn returned(&self, pc: u64, slot: u64) -> Result<Cursor, String> {
+        let mut next = Cursor::at_return(pc, slot, None);
+        let (at, last) = (VirtAddr(pc), VirtAddr(pc.wrapping_sub(1)));
+        if self.code.is_text(last) || self.code.is_text(at) {
+            if calls::before(self.memory, at).may_return() {
+                return Ok(next);
+            }
+            // A new thread has never been called: its stack is made to return to the start of ret_from_fork.
+            if let Some(function) = self.code.function(at)
+                && function.start == at
+                && function.name.starts_with("ret_from_fork")
+            {
+                next.exact = true;
+                return Ok(next);
+            }
+            return Err(format!("{at} (at {slot:#x}) is in the text, but follows no call"));
+        }
+        if is_module_space(pc) && calls::before(self.memory, at) == Before::Unreadable {
+            return Err(format!(
+                "{at} (at {slot:#x}) is in no known module, and its text is not in the dump"
+            ));
+        }
+        // Code without symbols: BPF programs, trampolines.
+        if is_module_space(pc) && calls::before(self.memory, at).is_call() {
+            return Ok(next);
+        }
+        Err(format!("{at} (at {slot:#x}) is no code address"))
+    }
+
+    /// The word at `at`, or why not.
+    pub(super) fn word(&self, at: u64) -> Result<u64, String> {
+        self.memory.u64(VirtAddr(at)).map_err(|error| error.to_string())
+    }
+}
+
+/// Whether `at` lies where x86_64 maps its image, modules and JIT code: the top 2 GiB below the fixed mappings
+/// (Documentation/arch/x86/x86_64/mm.rst).
+fn is_module_space(at: u64) -> bool {
+    (0xffff_ffff_8000_0000..0xffff_ffff_ff00_0000).contains(&at)
+}
+
+/// Whether two stack pointers belong to one stack: to one of `stacks`, or, where those tell nothing, to one aligned
+/// block of the usual size.
+pub(super) fn same_stack(one: u64, other: u64, stacks: &[Range<u64>]) -> bool {
+    // rsp may stand right behind its stack, when all of it has been popped.
+    let index = |sp: u64| {
+        stacks
+            .iter()
+            .position(|stack| stack.contains(&sp.saturating_sub(8)) || stack.contains(&sp))
+    };
+    match (index(one), index(other)) {
+        (None, None) => one / USUAL_STACK_SIZE == other / USUAL_STACK_SIZE,
+        (one, other) => one == other,
+    }
+}
+
+/// Whether registers saved at `at` by an exception fit their own place: on the same stack rsp must have been right
+/// above them, since the processor pushes there (aligned down to 16).
+pub(super) fn fits_its_place(registers: &SavedRegisters, at: u64) -> bool {
+    let above = at.wrapping_add(PT_REGS_SIZE);
+    let rsp = registers.rsp();
+    registers.user_mode() || rsp / USUAL_STACK_SIZE != at / USUAL_STACK_SIZE || rsp.wrapping_sub(above) < 16
+}
