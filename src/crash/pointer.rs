@@ -16,7 +16,7 @@ pub const NULL_PAGE: u64 = 4096;
 const MAX_ERRNO: u64 = 4095;
 
 /// `KASAN_SHADOW_OFFSET` of generic KASAN on x86_64 (arch/x86/Kconfig): the shadow of an address is it / 8 + this.
-const KASAN_SHADOW_OFFSET: u64 = 0xdfff_fc00_0000_0000;
+pub const KASAN_SHADOW_OFFSET: u64 = 0xdfff_fc00_0000_0000;
 
 /// What a value looks like when it is used as a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,10 +126,17 @@ impl fmt::Display for Pointer {
             Pointer::Null => f.write_str("NULL"),
             Pointer::NearNull(offset) => write!(f, "NULL plus a member offset of {offset}"),
             Pointer::Poison(poison) => poison.fmt(f),
-            Pointer::ErrPtr(errno) => match errno_name(*errno) {
-                Some(name) => write!(f, "an error code used as a pointer (-{errno}, -{name})"),
-                None => write!(f, "an error code used as a pointer (-{errno})"),
-            },
+            Pointer::ErrPtr(errno) => {
+                match errno_name(*errno) {
+                    Some(name) => write!(f, "an error code used as a pointer (-{errno}, -{name})")?,
+                    None => write!(f, "an error code used as a pointer (-{errno})")?,
+                }
+                // What container_of() makes of NULL is the same number.
+                match errno % 8 {
+                    0 => write!(f, ", or NULL less a member offset of {errno}"),
+                    _ => Ok(()),
+                }
+            }
             Pointer::KasanShadow(of) => {
                 write!(f, "KASAN's shadow of {of}, which is ")?;
                 // The shadow covers eight bytes, so that poison may begin anywhere in them.
@@ -246,7 +253,11 @@ mod tests {
         assert_eq!(words(0), "NULL");
         assert_eq!(words(8), "NULL plus a member offset of 8");
         assert_eq!(words(u64::MAX - 11), "an error code used as a pointer (-12, -ENOMEM)");
-        assert_eq!(words(u64::MAX - 999), "an error code used as a pointer (-1000)");
+        assert_eq!(words(u64::MAX - 998), "an error code used as a pointer (-999)");
+        assert_eq!(
+            words(u64::MAX - 15),
+            "an error code used as a pointer (-16, -EBUSY), or NULL less a member offset of 16"
+        );
         assert_eq!(words(0x7f80_1234_5678), "a user-space address");
         assert_eq!(words(0xffff_8880_1234_5678), "a kernel address");
         assert_eq!(words(0x1234_beef_00c0_ffee), "not a canonical address");

@@ -37,11 +37,13 @@ enum Pattern {
     Byte(u8),
     /// The whole word is this, or this and the offset of a member.
     Word(u64),
+    /// The whole word is this.
+    Exact(u64),
     /// One half of the word is this, and the other says nothing.
     Half(u32),
 }
 
-use Pattern::{Byte, Half, Word};
+use Pattern::{Byte, Exact, Half, Word};
 
 const POISON_H: &str = "include/linux/poison.h";
 const DELETED: &str = "the list entry was already deleted";
@@ -61,12 +63,12 @@ const POISONS: &[(Pattern, &str, &str, &str)] = &[
     (Word(0x0020_0200), "LIST_POISON2", DELETED, POISON_H),
     (Word(0xdead_0000_0000_0300), "TIMER_ENTRY_STATIC", "a static timer that was never started", POISON_H),
     (Word(0xdead_0000_7473_7461), "TIMER_ENTRY_STATIC", "a static timer that was never started", POISON_H),
-    (Word(0xdead_0000_0000_0400), "TAIL_MAPPING", "the mapping of a compound page's tail, which has none", POISON_H),
-    (Word(0xdead_0000_0000_0500), "MUTEX_POISON_WW_CTX", "a wait/wound mutex context that is over", POISON_H),
-    (Word(0xdead_0000_0000_0040), "PP_SIGNATURE", "the mark of a page that belongs to a page pool", POISON_H),
-    (Word(0xdead_0000_0000_0eb9), "BPF_PTR_POISON", "a BPF pointer that must not be used", POISON_H),
-    (Word(0x09f9_1102_9d74_e35b), "RED_INACTIVE", "the red zone of a freed slab object", POISON_H),
-    (Word(0xd841_56c5_6356_88c0), "RED_ACTIVE", "the red zone of a slab object in use", POISON_H),
+    (Exact(0xdead_0000_0000_0400), "TAIL_MAPPING", "the mapping of a compound page's tail, which has none", POISON_H),
+    (Exact(0xdead_0000_0000_0500), "MUTEX_POISON_WW_CTX", "a wait/wound mutex context that is over", POISON_H),
+    (Exact(0xdead_0000_0000_0040), "PP_SIGNATURE", "the mark of a page that belongs to a page pool", POISON_H),
+    (Exact(0xdead_0000_0000_0eb9), "BPF_PTR_POISON", "a BPF pointer that must not be used", POISON_H),
+    (Exact(0x09f9_1102_9d74_e35b), "RED_INACTIVE", "the red zone of a freed slab object", POISON_H),
+    (Exact(0xd841_56c5_6356_88c0), "RED_ACTIVE", "the red zone of a slab object in use", POISON_H),
     (Byte(0x6b), "POISON_FREE", "freed slab memory", POISON_H),
     (Byte(0x5a), "POISON_INUSE", "slab memory that was allocated and never written", POISON_H),
     (Byte(0xa5), "POISON_END", "the end of a freed slab object", POISON_H),
@@ -114,6 +116,7 @@ impl Pattern {
                 near(value, word).or_else(|| near(value, word >> 32))
             }
             Word(word) => near(value, word),
+            Exact(word) => (value == word).then_some(0),
             Half(half) => {
                 let says_nothing = |rest: u64| rest < NULL_PAGE || rest == u64::from(u32::MAX);
                 let (high, low) = (value >> 32, value & u64::from(u32::MAX));
@@ -144,6 +147,8 @@ mod tests {
         assert_eq!(of(0xdead_0000_0000_0108), Some(("LIST_POISON1", 8)));
         assert_eq!(of(0xdead_0000_0000_011a), Some(("LIST_POISON2", -8)));
         assert_eq!(of(0xdead_0000_0000_00e8), Some(("LIST_POISON1", -0x18)));
+        assert_eq!(of(0xdeac_ffff_ffff_ffd0), Some(("LIST_POISON1", -0x130)));
+        assert_eq!(of(0xdead_0000_0000_0040), Some(("PP_SIGNATURE", 0)));
         assert_eq!(of(0xdead_0000_0010_0100), Some(("LIST_POISON1", 0)));
         assert_eq!(of(0xdead_4ead_ffff_ffff), Some(("SPINLOCK_MAGIC", 0)));
         assert_eq!(of(0xffff_8880_0000_0000), None);
