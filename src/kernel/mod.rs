@@ -3,7 +3,9 @@
 //! It must not know of file formats (it sees [`crate::dump::PhysicalMemory`] and [`crate::dump::Header`]) nor of rules.
 
 pub mod access;
+pub mod log;
 pub mod paging;
+pub mod partial;
 pub mod stack;
 pub mod symbols;
 #[cfg(test)]
