@@ -1,7 +1,7 @@
 //! A regular file or block device as [`ReadAt`], and the counter of what was read of it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +35,15 @@ impl CountedFile {
     pub(super) fn new(file: File, size: u64, counter: ReadCounter) -> Self {
         Self { file, size, counter }
     }
+
+    /// The same file from its start on, as a stream.
+    pub(super) fn into_stream(self) -> CountedStream {
+        CountedStream {
+            position: Some(0),
+            file: self.file,
+            counter: self.counter,
+        }
+    }
 }
 
 impl ReadAt for CountedFile {
@@ -46,6 +55,41 @@ impl ReadAt for CountedFile {
 
     fn size(&self) -> u64 {
         self.size
+    }
+}
+
+/// An open file that is read once, from front to back; those reads are counted.
+#[derive(Debug)]
+pub(super) struct CountedStream {
+    file: File,
+    /// Where to go on; `None` for what cannot be read at a place (a pipe).
+    position: Option<u64>,
+    counter: ReadCounter,
+}
+
+impl CountedStream {
+    /// Reads on from wherever `file` stands.
+    pub(super) fn new(file: File, counter: ReadCounter) -> Self {
+        Self {
+            file,
+            position: None,
+            counter,
+        }
+    }
+}
+
+impl Read for CountedStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.position {
+            Some(position) => {
+                let read = read_fully_at(&self.file, *position, buf)?;
+                *position += read as u64;
+                read
+            }
+            None => self.file.read(buf)?,
+        };
+        self.counter.add(read);
+        Ok(read)
     }
 }
 

@@ -3,16 +3,23 @@
 //! Found by content (magic bytes), never by name. Unwraps gzip, xz, zstd and bzip2 into a temporary file. It knows the
 //! magic of dump formats but not their insides, and nothing of kernels.
 
+mod error;
 mod file;
+mod foreign;
+mod open;
+mod sniff;
+mod spool;
+mod wrapping;
 
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use file::CountedFile;
+pub use error::InputError;
 pub use file::ReadCounter;
+pub use foreign::Foreign;
+pub use open::{Limits, open, open_with};
 
 /// Positional reads. Not a memory map: a dump that shrinks under a mapping kills the process.
 pub trait ReadAt: fmt::Debug + Send + Sync {
@@ -46,7 +53,7 @@ impl ReadAt for Vec<u8> {
 pub enum Content {
     /// A dump in a format that [`crate::dump`] reads.
     Dump(Arc<dyn ReadAt>),
-    /// Text: kernel messages, a `crash` session, a report's JSON.
+    /// Text: kernel messages, a `crash` session, a report's JSON. Mostly UTF-8, but any 8-bit code may come.
     Text(Arc<[u8]>),
 }
 
@@ -61,41 +68,9 @@ pub struct Input {
     pub wrappings: Vec<&'static str>,
     /// The size on disk (of the wrapped file), in bytes.
     pub size: u64,
-    /// Whether a wrapper ended before its own end mark: what came before it is in `content`.
-    pub cut_short: bool,
+    /// Why `content` ends early: a wrapper that was cut or damaged, a limit that was reached. What came before it is
+    /// in `content`. A dump that is itself cut short says so in [`crate::dump::Header::truncated`].
+    pub cut_short: Option<String>,
     /// How many bytes of the file were read so far.
     pub counter: ReadCounter,
-}
-
-/// Why an input cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// The system refused.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which input.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// Opens `path` and finds out what it holds.
-pub fn open(path: &Path) -> Result<Input, InputError> {
-    let io_error = |source| InputError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(io_error)?;
-    let size = file.metadata().map_err(io_error)?.len();
-    let counter = ReadCounter::default();
-    let content = Content::Dump(Arc::new(CountedFile::new(file, size, counter.clone())));
-    Ok(Input {
-        path: path.to_owned(),
-        content,
-        wrappings: Vec::new(),
-        size,
-        cut_short: false,
-        counter,
-    })
 }
