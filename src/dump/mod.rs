@@ -6,6 +6,7 @@
 mod cache;
 mod elf;
 mod error;
+mod flat;
 mod io;
 mod kdump;
 mod layout;

@@ -8,6 +8,7 @@ use crate::input::ReadAt;
 
 use super::cache::BlockCache;
 use super::elf::{self, ElfFile};
+use super::flat::{self, Flattened};
 use super::io::read_vec;
 use super::kdump::{self, KdumpFile};
 use super::{DumpError, Header, MemoryError, PhysicalMemory};
@@ -37,12 +38,21 @@ impl Vmcore {
     /// Opens a dump that is stored in one file, or in the files of one split set (in any order).
     pub fn open(parts: Vec<Arc<dyn ReadAt>>) -> Result<Self, DumpError> {
         let mut files = Vec::new();
-        for part in parts {
-            let first_bytes = read_vec(&*part, 0, 16)?;
+        let mut flattened = None;
+        for mut part in parts {
+            let mut first_bytes = read_vec(&*part, 0, 16)?;
+            if flat::is_flattened(&first_bytes) {
+                let flat = Flattened::open(part)?;
+                flattened = Some(flat.cut.clone());
+                first_bytes = read_vec(&flat, 0, 16)?;
+                part = Arc::new(flat);
+            }
             if elf::is_elf(&first_bytes) {
                 let elf = ElfFile::open(part)?;
+                let mut header = elf.header().clone();
+                note_flattened(&mut header, flattened);
                 return Ok(Self {
-                    header: elf.header().clone(),
+                    header,
                     ranges: elf.ranges(),
                     source: Source::Elf(Box::new(elf)),
                 });
@@ -61,7 +71,8 @@ impl Vmcore {
         let first = files.first().ok_or(DumpError::Unrecognised {
             found: "none".to_owned(),
         })?;
-        let header = first.header()?;
+        let mut header = first.header()?;
+        note_flattened(&mut header, flattened);
         let page_size = first.page_size() as usize;
         let mut ranges: Vec<_> = files.iter().flat_map(KdumpFile::stored_ranges).collect();
         ranges.sort_by_key(|range| range.start);
@@ -98,6 +109,19 @@ impl Vmcore {
             }
             Source::Elf(_) => Vec::new(),
         }
+    }
+}
+
+/// Says in the header that the file was a flattened one; `cut` is why that one is not whole.
+fn note_flattened(header: &mut Header, flattened: Option<Option<String>>) {
+    if let Some(cut) = flattened {
+        header.remarks.push(format!(
+            "the flattened file holds a dump in the format {}",
+            header.format
+        ));
+        header.format = "flattened";
+        header.truncated |= cut.is_some();
+        header.remarks.extend(cut);
     }
 }
 
