@@ -4,12 +4,14 @@
 
 pub mod access;
 pub mod log;
+mod paged;
 pub mod paging;
 pub mod partial;
 pub mod stack;
 pub mod symbols;
 #[cfg(test)]
 mod testing;
+pub mod types;
 pub mod vmcoreinfo;
 
 use crate::addr::{PhysAddr, VirtAddr};

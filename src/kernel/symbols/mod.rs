@@ -4,13 +4,17 @@
 
 mod find;
 mod locate;
+mod module;
+mod module_layout;
+mod module_symbols;
 mod names;
-mod paged;
 mod percpu;
 mod table;
 
 #[cfg(test)]
 mod encoder;
+#[cfg(test)]
+mod module_tests;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +22,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use self::locate::Known;
+pub use self::module::{Module, Modules};
+use self::module_layout::ModuleLayout;
 pub use self::table::{Encoding, Kallsyms};
 use super::access::KernelMemory;
+use super::types::{Source, Types};
 use crate::addr::VirtAddr;
 
 /// What is known of a kernel before its symbols are.
@@ -63,6 +70,7 @@ pub struct Symbols {
     memory: KernelMemory,
     kallsyms: Kallsyms,
     text: Vec<Range<u64>>,
+    modules: Modules,
 }
 
 impl Symbols {
@@ -87,6 +95,7 @@ impl Symbols {
             memory: memory.clone(),
             kallsyms,
             text,
+            modules: Modules::default(),
         })
     }
 
@@ -95,8 +104,33 @@ impl Symbols {
         &self.kallsyms
     }
 
+    /// Finds the loaded modules: from then on lookups see their symbols too. `types` (if any) tell the layout of
+    /// `struct module`; without them, it is told from the modules themselves.
+    pub fn find_modules(&mut self, types: Option<&dyn Types>) {
+        let Some(head) = self.by_name("modules") else {
+            self.modules.remark = Some("the kernel has no symbol `modules`".to_owned());
+            return;
+        };
+        self.modules = Modules::walk(&self.memory, head, |addresses| {
+            let told = types.and_then(|types| {
+                let layout = ModuleLayout::from_types(types)?;
+                let sure = types.source() != Source::Table || layout.fits(&self.memory, addresses);
+                sure.then_some(layout)
+            });
+            told.or_else(|| ModuleLayout::by_fit(&self.memory, addresses))
+        });
+    }
+
+    /// The loaded modules, once [`Symbols::find_modules`] has looked for them.
+    pub fn modules(&self) -> &Modules {
+        &self.modules
+    }
+
     /// The symbol that covers `address`.
     pub fn by_address(&self, address: VirtAddr) -> Option<Symbolised> {
+        if let Some(module) = self.modules.holding(address) {
+            return module.symbolise(&self.memory, address);
+        }
         let (number, next) = self.kallsyms.covering(address)?;
         let start = self.kallsyms.address(number)?;
         let (kind, name) = self.kallsyms.name(number)?;
@@ -109,22 +143,36 @@ impl Symbols {
         })
     }
 
-    /// The lowest address that bears `name`.
+    /// The lowest address that bears `name`; the kernel proper's before any module's. `mod:name` asks one module.
     pub fn by_name(&self, name: &str) -> Option<VirtAddr> {
         self.all_by_name(name).first().copied()
     }
 
-    /// Every address that bears `name`, ascending: static functions and variables share names.
+    /// Every address that bears `name`: static functions and variables share names. Ascending in the kernel proper,
+    /// then the modules'.
     pub fn all_by_name(&self, name: &str) -> Vec<VirtAddr> {
+        if let Some((module, name)) = name.split_once(':') {
+            let modules = self.modules.list.iter().filter(|found| &*found.name == module);
+            return modules.flat_map(|module| module.named(&self.memory, name)).collect();
+        }
         let numbers = self.kallsyms.named(name);
-        numbers
+        let mut found: Vec<VirtAddr> = numbers
             .into_iter()
             .filter_map(|number| self.kallsyms.address(number))
-            .collect()
+            .collect();
+        if found.is_empty() {
+            let modules = self.modules.list.iter();
+            found.extend(modules.flat_map(|module| module.named(&self.memory, name)));
+        }
+        found
     }
 
-    /// Whether `address` lies in the text of the kernel.
+    /// Whether `address` lies in the text of the kernel or of a module.
     pub fn is_text(&self, address: VirtAddr) -> bool {
         self.text.iter().any(|range| range.contains(&address.0))
+            || self
+                .modules
+                .holding(address)
+                .is_some_and(|module| module.is_text(address))
     }
 }

@@ -5,9 +5,9 @@
 use std::sync::OnceLock;
 
 use super::names::{GROUP, NameIndex, Tokens, entry};
-use super::paged::PagedBytes;
 use crate::addr::VirtAddr;
 use crate::kernel::access::{Abi, KernelMemory};
+use crate::kernel::paged::PagedBytes;
 
 /// More symbols than any kernel has (an allyesconfig has about 600,000): beyond it, the count is damaged.
 pub(super) const MAX_SYMBOLS: u32 = 1 << 22;
