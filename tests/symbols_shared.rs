@@ -1,12 +1,11 @@
 //! Symbols, modules and types of the real dumps in the shared test data folder, against what `crash` said of them.
 //!
-//! The folder is `$VMCORONER_SHARED`, else `../shared`; without it these tests say so and pass. Wrapped dumps count
-//! once they can be opened.
+//! The folder is `$VMCORONER_SHARED`, else `../shared`; without it these tests say so and pass.
 
 mod support;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 use vmcoroner::addr::VirtAddr;
@@ -16,7 +15,7 @@ use vmcoroner::kernel::access::{Abi, KernelMemory};
 use vmcoroner::kernel::paging::x86_64::{Levels, PageTables};
 use vmcoroner::kernel::paging::{AddressSpace, LinearMaps, Translation};
 use vmcoroner::kernel::symbols::{Hints, Symbols};
-use vmcoroner::kernel::types::{Btf, Types};
+use vmcoroner::kernel::types::{KernelTypes, Source, Types};
 use vmcoroner::kernel::vmcoreinfo::Vmcoreinfo;
 
 struct Machine {
@@ -55,7 +54,13 @@ impl Machine {
         })
     }
 
-    fn all() -> Vec<Machine> {
+    /// Every dump of the folder, opened once: some must be unwrapped first.
+    fn all() -> &'static [Machine] {
+        static ALL: LazyLock<Vec<Machine>> = LazyLock::new(Machine::open_all);
+        &ALL
+    }
+
+    fn open_all() -> Vec<Machine> {
         let Some(folder) = support::shared_folder() else {
             return Vec::new();
         };
@@ -88,10 +93,10 @@ impl Machine {
         Symbols::open(&self.memory, hints).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    fn btf(&self, symbols: &Symbols) -> Btf {
-        let start = symbols.by_name("__start_BTF").unwrap();
-        let stop = symbols.by_name("__stop_BTF").unwrap();
-        Btf::open(&self.memory, start, stop.0 - start.0).unwrap()
+    fn types(&self, symbols: &Symbols) -> KernelTypes {
+        let types = KernelTypes::open(&self.memory, symbols);
+        assert_eq!(types.source(), Some(Source::Btf), "{}", self.name);
+        types
     }
 
     fn assert_frames(&self, symbols: &Symbols) {
@@ -146,8 +151,8 @@ fn frames_and_modules_are_as_crash_has_them() {
     for machine in Machine::all() {
         for blind in [false, true] {
             let mut symbols = machine.symbols(blind);
-            let btf = machine.btf(&symbols);
-            symbols.find_modules(Some(&btf));
+            let types = machine.types(&symbols);
+            symbols.find_modules(&types);
             machine.assert_frames(&symbols);
             machine.assert_modules(&symbols);
         }
@@ -159,10 +164,10 @@ fn modules_are_found_without_types() {
     for machine in Machine::all() {
         let mut symbols = machine.symbols(false);
         // From 6.4 on a module's memory is in several pieces: that layout takes types.
-        if machine.btf(&symbols).member("module", "mem").is_some() {
+        if machine.types(&symbols).member("module", "mem").is_some() {
             continue;
         }
-        symbols.find_modules(None);
+        symbols.find_modules(&KernelTypes::default());
         machine.assert_frames(&symbols);
         machine.assert_modules(&symbols);
     }
@@ -172,7 +177,7 @@ fn modules_are_found_without_types() {
 fn types_lead_to_the_panicking_task() {
     for machine in Machine::all() {
         let symbols = machine.symbols(false);
-        let btf = machine.btf(&symbols);
+        let types = machine.types(&symbols);
         let banner = symbols.by_name("linux_banner").unwrap();
         assert!(
             machine
@@ -191,7 +196,7 @@ fn types_lead_to_the_panicking_task() {
             Some(current.to_string()),
             task["task"].as_str().map(|task| format!("0x{task}"))
         );
-        let comm = btf.member("task_struct", "comm").unwrap();
+        let comm = types.member("task_struct", "comm").unwrap();
         let found = machine
             .memory
             .c_string(current.checked_add(comm.offset).unwrap(), comm.size as usize);
@@ -200,5 +205,25 @@ fn types_lead_to_the_panicking_task() {
             Err(error) => assert!(machine.truncated, "{}: {error}", machine.name),
         }
         assert_eq!(symbols.per_cpu("runqueues", 1 << 20), None);
+    }
+}
+
+#[test]
+fn a_module_has_types_of_its_own() {
+    for machine in Machine::all() {
+        let mut symbols = machine.symbols(false);
+        let types = machine.types(&symbols);
+        symbols.find_modules(&types);
+        let has_them = symbols.by_name("btf_modules").is_some() && !machine.truncated;
+        let of_module = types.of_module(&machine.memory, &symbols, "loop");
+        assert_eq!(of_module.is_some(), has_them, "{}", machine.name);
+        if let Some(of_module) = of_module {
+            assert!(of_module.member("loop_device", "lo_queue").is_some());
+            assert_eq!(
+                of_module.offset_of("task_struct", "comm"),
+                types.offset_of("task_struct", "comm")
+            );
+            assert_eq!(types.size_of("loop_device"), None);
+        }
     }
 }

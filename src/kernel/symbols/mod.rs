@@ -104,19 +104,16 @@ impl Symbols {
         &self.kallsyms
     }
 
-    /// Finds the loaded modules: from then on lookups see their symbols too. `types` (if any) tell the layout of
-    /// `struct module`; without them, it is told from the modules themselves.
-    pub fn find_modules(&mut self, types: Option<&dyn Types>) {
+    /// Finds the loaded modules: from then on lookups see their symbols too. `types` tell the layout of
+    /// `struct module`; when they do not know it, it is told from the modules themselves.
+    pub fn find_modules(&mut self, types: &dyn Types) {
         let Some(head) = self.by_name("modules") else {
             self.modules.remark = Some("the kernel has no symbol `modules`".to_owned());
             return;
         };
         self.modules = Modules::walk(&self.memory, head, |addresses| {
-            let told = types.and_then(|types| {
-                let layout = ModuleLayout::from_types(types)?;
-                let sure = types.source() != Source::Table || layout.fits(&self.memory, addresses);
-                sure.then_some(layout)
-            });
+            let told = ModuleLayout::from_types(types)
+                .filter(|layout| types.source() != Some(Source::Table) || layout.fits(&self.memory, addresses));
             told.or_else(|| ModuleLayout::by_fit(&self.memory, addresses))
         });
     }

@@ -4,7 +4,7 @@ use super::encoder::{Era, Symbol, encode};
 use super::{Hints, Symbols};
 use crate::addr::VirtAddr;
 use crate::kernel::access::test_memory::TestMemory;
-use crate::kernel::types::{Kind, Member, Source, Types};
+use crate::kernel::types::{KernelTypes, Kind, Member, Source, Types};
 
 const IMAGE: u64 = 0xffff_ffff_8100_0000;
 const HEAD: u64 = IMAGE + 0x8000;
@@ -106,7 +106,7 @@ fn machine(count: u64, fields: &Fields) -> TestMemory {
     memory
 }
 
-fn symbols(memory: TestMemory, types: Option<&dyn Types>) -> Symbols {
+fn symbols(memory: TestMemory, types: &dyn Types) -> Symbols {
     let hints = Hints {
         vmcoreinfo: &|_| None,
         image: Some(VirtAddr(IMAGE + 0x10000)),
@@ -119,7 +119,7 @@ fn symbols(memory: TestMemory, types: Option<&dyn Types>) -> Symbols {
 #[test]
 fn a_layout_is_told_from_the_modules_themselves() {
     for fields in [EL7, V6_1] {
-        let symbols = symbols(machine(3, &fields), None);
+        let symbols = symbols(machine(3, &fields), &KernelTypes::default());
         let modules = symbols.modules();
         let found: Vec<_> = modules.list.iter().map(|m| (&*m.name, m.base.0, m.size)).collect();
         let expected = [
@@ -149,8 +149,8 @@ fn a_layout_is_told_from_the_modules_themselves() {
 struct WrongTable;
 
 impl Types for WrongTable {
-    fn source(&self) -> Source {
-        Source::Table
+    fn source(&self) -> Option<Source> {
+        Some(Source::Table)
     }
 
     fn member(&self, _: &str, path: &str) -> Option<Member> {
@@ -180,7 +180,7 @@ impl Types for WrongTable {
 
 #[test]
 fn a_table_that_does_not_fit_is_not_used() {
-    let symbols = symbols(machine(2, &EL7), Some(&WrongTable));
+    let symbols = symbols(machine(2, &EL7), &WrongTable);
     assert_eq!(symbols.modules().list.len(), 2);
     assert_eq!(symbols.modules().list[0].base, VirtAddr(FIRST));
 }
@@ -189,7 +189,7 @@ fn a_table_that_does_not_fit_is_not_used() {
 fn a_broken_list_gives_what_both_ends_reach() {
     let mut memory = machine(4, &EL7);
     memory.parts.retain(|(at, _)| *at != FIRST + 0x10000);
-    let symbols = symbols(memory, None);
+    let symbols = symbols(memory, &KernelTypes::default());
     let names: Vec<_> = symbols.modules().list.iter().map(|module| &*module.name).collect();
     assert_eq!(names, ["mod_0", "mod_2", "mod_3"]);
     assert!(!symbols.modules().complete);
@@ -204,13 +204,13 @@ fn a_list_that_never_comes_back_ends() {
             bytes[RECORD as usize + 8..][..8].copy_from_slice(&link.to_le_bytes());
         }
     }
-    let symbols = symbols(memory, None);
+    let symbols = symbols(memory, &KernelTypes::default());
     assert_eq!(symbols.modules().list.len(), 3);
     assert!(!symbols.modules().complete);
 }
 
 #[test]
 fn a_kernel_without_modules_has_a_complete_list_of_none() {
-    let symbols = symbols(machine(0, &EL7), None);
+    let symbols = symbols(machine(0, &EL7), &KernelTypes::default());
     assert!(symbols.modules().complete && symbols.modules().list.is_empty());
 }

@@ -532,8 +532,8 @@ struct Int {
 }
 
 impl Types for Btf {
-    fn source(&self) -> Source {
-        Source::Btf
+    fn source(&self) -> Option<Source> {
+        Some(Source::Btf)
     }
 
     fn member(&self, structure: &str, path: &str) -> Option<Member> {

@@ -6,9 +6,13 @@
 mod btf;
 #[cfg(test)]
 mod btf_tests;
+mod el7;
+mod known;
 mod path;
 
 pub use self::btf::Btf;
+pub use self::el7::El7Table;
+pub use self::known::KernelTypes;
 
 /// Where knowledge of types comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +99,8 @@ impl Member {
 
 /// Answers questions about types. `None` always means "not known here".
 pub trait Types: Send + Sync {
-    /// Where the answers come from.
-    fn source(&self) -> Source;
+    /// Where the answers come from; of several, the one that is asked first. `None`: nothing is known at all.
+    fn source(&self) -> Option<Source>;
 
     /// The member at `path` (`comm`, `se.on_rq`, `mem[0].base`; anonymous members are looked through) of the
     /// structure, union or typedef `structure`.
