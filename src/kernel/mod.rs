@@ -3,6 +3,7 @@
 //! It must not know of file formats (it sees [`crate::dump::PhysicalMemory`] and [`crate::dump::Header`]) nor of rules.
 
 pub mod access;
+pub mod cpus;
 pub mod log;
 mod paged;
 pub mod paging;

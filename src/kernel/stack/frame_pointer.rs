@@ -19,11 +19,12 @@ pub fn step(unwinder: &Unwinder<'_>, here: &Cursor) -> Result<Cursor, End> {
         Some(function) => Prologue::of(unwinder, function),
         None => Prologue::None,
     };
+    let first = function.as_ref().is_some_and(|function| is_first(&function.name));
     if !here.exact && prologue == Prologue::None {
         if let Some(saved) = saved_by_entry_code(unwinder, here) {
             return Ok(Cursor::at_registers(Rc::new(saved), true));
         }
-        if function.as_ref().is_some_and(|function| is_first(&function.name)) {
+        if first {
             return Err(End::Bottom);
         }
     }
@@ -41,7 +42,8 @@ pub fn step(unwinder: &Unwinder<'_>, here: &Cursor) -> Result<Cursor, End> {
             return Ok(next);
         }
     }
-    from_frame(unwinder, here).map_err(End::Broken)
+    // Some kernels put a zero where the first function's return address would be, others nothing at all.
+    from_frame(unwinder, here).map_err(|why| if first { End::Bottom } else { End::Broken(why) })
 }
 
 /// Whether most of a few functions that no kernel lacks begin by setting up a frame pointer.
@@ -148,7 +150,7 @@ fn saved_by_entry_code(unwinder: &Unwinder<'_>, here: &Cursor) -> Option<SavedRe
 }
 
 /// Whether a stack begins in this function.
-fn is_first(name: &str) -> bool {
+pub(super) fn is_first(name: &str) -> bool {
     const FIRST: [&str; 12] = [
         "ret_from_fork",
         "start_secondary",

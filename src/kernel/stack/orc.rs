@@ -237,8 +237,12 @@ impl Table {
     pub fn around(&self, memory: &KernelMemory, ip: VirtAddr, count: u64) -> Result<Vec<[u8; ENTRY_SIZE]>, ReadError> {
         let middle = self.index(memory, ip)?.unwrap_or(0);
         let first = middle.saturating_sub(count / 2);
-        let last = first.saturating_add(count).min(self.count);
-        (first..last).map(|index| self.raw(memory, index)).collect()
+        let count = count
+            .min(self.count.saturating_sub(first))
+            .saturating_mul(ENTRY_SIZE as u64);
+        let start = self.entries.0.wrapping_add(first.wrapping_mul(ENTRY_SIZE as u64));
+        let bytes = memory.bytes(VirtAddr(start), usize::try_from(count).unwrap_or(0))?;
+        Ok(bytes.as_chunks().0.to_vec())
     }
 
     /// The address that `ips[index]` stands for, given its value.
@@ -247,9 +251,14 @@ impl Table {
         place.wrapping_add_signed(i64::from(value))
     }
 
-    /// The first address that the table covers.
-    pub fn first(&self, memory: &KernelMemory) -> Result<VirtAddr, ReadError> {
-        Ok(VirtAddr(self.address(0, memory.i32(self.ips)?)))
+    /// The first and the last address that an entry begins at.
+    pub fn span(&self, memory: &KernelMemory) -> Result<[VirtAddr; 2], ReadError> {
+        let last = self.count.saturating_sub(1);
+        let value = |index: u64| memory.i32(VirtAddr(self.ips.0.wrapping_add(index.wrapping_mul(4))));
+        Ok([
+            VirtAddr(self.address(0, value(0)?)),
+            VirtAddr(self.address(last, value(last)?)),
+        ])
     }
 
     /// The last entry whose address is at or below `ip`: of several with one address the last, since the linker sorts
@@ -274,26 +283,6 @@ impl Table {
             .zip(words)
             .take_while(|(index, word)| self.address(*index, i32::from_le_bytes(**word)) <= ip.0);
         Ok(below.last().map(|(index, _)| index))
-    }
-}
-
-/// All tables of a dump.
-#[derive(Clone, Debug)]
-pub struct Tables {
-    /// The layout of every entry.
-    pub version: Version,
-    /// The kernel's own.
-    pub kernel: Table,
-    /// The modules', each with the code it covers.
-    pub modules: Vec<(std::ops::Range<u64>, Table)>,
-}
-
-impl Tables {
-    /// The entry that holds at `ip`; `None` where no table has one.
-    pub fn find(&self, memory: &KernelMemory, ip: VirtAddr) -> Result<Option<Entry>, ReadError> {
-        let module = self.modules.iter().find(|(code, _)| code.contains(&ip.0));
-        let table = module.map_or(&self.kernel, |(_, table)| table);
-        table.find(memory, self.version, ip)
     }
 }
 
@@ -346,7 +335,10 @@ mod tests {
         assert_eq!(found(&table, &memory, 0x1f), Some(0));
         assert_eq!(found(&table, &memory, 0x20), Some(2));
         assert_eq!(found(&table, &memory, 0xffff), Some(3));
-        assert_eq!(table.first(&memory).unwrap(), VirtAddr(TEXT + 0x10));
+        assert_eq!(
+            table.span(&memory).unwrap(),
+            [VirtAddr(TEXT + 0x10), VirtAddr(TEXT + 0x30)]
+        );
     }
 
     #[test]

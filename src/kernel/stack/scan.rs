@@ -28,7 +28,10 @@ pub fn scan(unwinder: &Unwinder<'_>, from: u64, upto: u64) -> Vec<Frame> {
             break;
         }
         let (at, last) = (VirtAddr(word), VirtAddr(word.wrapping_sub(1)));
-        if !unwinder.code.is_text(last) || !calls::before(unwinder.memory, at).is_call() {
+        if !unwinder.code.is_text(last)
+            || unwinder.code.is_discarded(last)
+            || !calls::before(unwinder.memory, at).is_call()
+        {
             continue;
         }
         frames.push(Frame {
@@ -36,6 +39,7 @@ pub fn scan(unwinder: &Unwinder<'_>, from: u64, upto: u64) -> Vec<Frame> {
             stack_address: Some(VirtAddr(slot)),
             exact: false,
             saved: None,
+            sp: VirtAddr(slot.wrapping_add(8)),
             reliable: false,
         });
         let beside = slot.wrapping_add(8);
@@ -49,6 +53,7 @@ pub fn scan(unwinder: &Unwinder<'_>, from: u64, upto: u64) -> Vec<Frame> {
                 address: VirtAddr(saved.rip()),
                 stack_address: saved.at,
                 exact: true,
+                sp: VirtAddr(saved.rsp()),
                 saved: Some(Rc::new(saved)),
                 reliable: false,
             });

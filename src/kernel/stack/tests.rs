@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::orc::{Table, Tables, Version};
+use super::orc::{Table, Version};
 use super::registers::Register;
+use super::tables::Tables;
 use super::unwind::{Code, Cursor, End, Function, MAX_FRAMES, Source, Unwinder, Walk};
 use crate::addr::VirtAddr;
 use crate::kernel::access::KernelMemory;
@@ -44,6 +45,10 @@ struct Functions;
 impl Code for Functions {
     fn is_text(&self, at: VirtAddr) -> bool {
         (TEXT..TEXT + TEXT_SIZE as u64).contains(&at.0)
+    }
+
+    fn is_discarded(&self, _: VirtAddr) -> bool {
+        false
     }
 
     fn function(&self, at: VirtAddr) -> Option<Function> {
@@ -141,15 +146,12 @@ impl World {
     }
 
     fn walk(&self, start: Cursor, source: Source) -> Walk {
-        let tables = Tables {
-            version: Version::V3,
-            kernel: Table {
-                ips: VirtAddr(IPS),
-                entries: VirtAddr(ENTRIES),
-                count: self.entries.len() as u64,
-            },
-            modules: Vec::new(),
+        let table = Table {
+            ips: VirtAddr(IPS),
+            entries: VirtAddr(ENTRIES),
+            count: self.entries.len() as u64,
         };
+        let tables = Tables::of_kernel(Version::V3, table);
         let unwinder = Unwinder {
             memory: &self.memory(),
             code: &Functions,

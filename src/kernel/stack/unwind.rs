@@ -9,8 +9,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::calls::{self, Before};
-use super::orc::{Base, Entry, Kind, Tables};
+use super::orc::{Base, Entry, Kind};
 use super::registers::{PT_REGS_SIZE, Register, SavedRegisters};
+use super::tables::Tables;
 use super::{frame_pointer, scan};
 use crate::addr::VirtAddr;
 use crate::kernel::access::KernelMemory;
@@ -28,6 +29,8 @@ pub const USUAL_STACK_SIZE: u64 = 16 * 1024;
 pub trait Code {
     /// Whether the address lies in the kernel's or a module's text.
     fn is_text(&self, at: VirtAddr) -> bool;
+    /// Whether the text at the address was given up after boot, so that what the dump has there is something else.
+    fn is_discarded(&self, at: VirtAddr) -> bool;
     /// The function that contains the address.
     fn function(&self, at: VirtAddr) -> Option<Function>;
 }
@@ -54,6 +57,8 @@ pub struct Frame {
     pub exact: bool,
     /// The registers that an exception, interrupt or NMI saved here. (A place that only a note knows has none.)
     pub saved: Option<Rc<SavedRegisters>>,
+    /// The stack pointer there: what lies above belongs to this frame and its callers.
+    pub sp: VirtAddr,
     /// Whether it is known to be a caller; false for what a scan found.
     pub reliable: bool,
 }
@@ -177,6 +182,7 @@ impl Cursor {
             stack_address: self.slot.map(VirtAddr),
             exact: self.exact,
             saved: self.registers.clone().filter(|_| self.interrupted),
+            sp: VirtAddr(self.sp),
             reliable: true,
         }
     }
@@ -196,7 +202,7 @@ pub struct Unwinder<'a> {
     /// Its code.
     pub code: &'a dyn Code,
     /// Its ORC tables, if it has them.
-    pub orc: Option<&'a Tables>,
+    pub orc: Option<&'a Tables<'a>>,
     /// Whether its functions keep frame pointers.
     pub frame_pointers: bool,
 }
@@ -210,6 +216,19 @@ impl Unwinder<'_> {
             (None, true) => Source::FramePointers,
             (None, false) => Source::Scan,
         };
+        let (mut frames, end) = self.chain(start, source, stacks);
+        if let (End::Broken(_), Some(last)) = (&end, frames.last()) {
+            let from = last.sp.0;
+            let upto = scan::end_of_stack(from, stacks);
+            let found = scan::scan(self, from, upto);
+            frames.extend(self.thinned(found, source, stacks));
+            frames.truncate(MAX_FRAMES);
+        }
+        Walk { frames, source, end }
+    }
+
+    /// The frames from `start` on, and why they end.
+    fn chain(&self, start: Cursor, source: Source, stacks: &[Range<u64>]) -> (Vec<Frame>, End) {
         let mut here = start;
         let mut frames = Vec::new();
         let mut switches = 0;
@@ -240,12 +259,32 @@ impl Unwinder<'_> {
             }
             here = next;
         };
-        if matches!(end, End::Broken(_)) {
-            let upto = scan::end_of_stack(here.sp, stacks);
-            frames.extend(scan::scan(self, here.sp, upto));
-            frames.truncate(MAX_FRAMES);
+        (frames, end)
+    }
+
+    /// What a scan found, without the stale words that it can be told from: if from one of the candidates on the frames
+    /// lead to the stack's end, those are taken for the rest. Of several such the longest, since a stale one that joins
+    /// the true frames joins them further out. They stay unreliable: a stale word may be the innermost of them.
+    fn thinned(&self, found: Vec<Frame>, source: Source, stacks: &[Range<u64>]) -> Vec<Frame> {
+        const TRIES: usize = 32;
+        let chains = found.iter().enumerate().take(TRIES).filter(|(_, frame)| !frame.exact);
+        let ends = chains.filter_map(|(index, frame)| {
+            let start = Cursor::at_return(frame.address.0, frame.stack_address?.0, None);
+            let (frames, end) = self.chain(start, source, stacks);
+            let ends = !matches!(end, End::Broken(_)) && frames.len() > 1;
+            ends.then_some((index, frames))
+        });
+        let best = ends.reduce(|best, other| if other.1.len() > best.1.len() { other } else { best });
+        match best {
+            Some((index, rest)) => {
+                let rest = rest.into_iter().map(|frame| Frame {
+                    reliable: false,
+                    ..frame
+                });
+                found.into_iter().take(index).chain(rest).collect()
+            }
+            None => found,
         }
-        Walk { frames, source, end }
     }
 
     /// One frame outwards by ORC, as the kernel's `unwind_next_frame` (arch/x86/kernel/unwind_orc.c).
@@ -257,19 +296,33 @@ impl Unwinder<'_> {
                 .map_err(|error| End::Broken(format!("the ORC table has no readable entry for {at}: {error}")))?,
             _ => None,
         };
-        let Some(entry) = entry else {
-            return self.step_without_entry(here);
+        let next = match entry {
+            Some(entry) if entry.kind == Kind::End => return Err(End::Bottom),
+            Some(entry) if entry.kind == Kind::Undefined => Err(format!("ORC knows no caller of {at}")),
+            Some(entry) => self.apply(entry, here),
+            None => self.step_without_entry(here),
         };
-        match entry.kind {
-            Kind::End => return Err(End::Bottom),
-            Kind::Undefined => return Err(End::Broken(format!("ORC knows no caller of {at}"))),
-            Kind::Call | Kind::Regs | Kind::RegsPartial => {}
-        }
-        self.apply(entry, here).map_err(End::Broken)
+        next.or_else(|why| self.caller_by_target(here).ok_or(End::Broken(why)))
+    }
+
+    /// The nearest return address up the stack behind a direct call of the very function that `here` is in.
+    ///
+    /// For functions that objtool was told to leave alone, `__crash_kexec` (until 6.x) above all. rbp is taken to be
+    /// unchanged: where that is wrong, the next frame's return address will be refused.
+    fn caller_by_target(&self, here: &Cursor) -> Option<Cursor> {
+        const REACH: u64 = 1024;
+        let start = self.code.function(here.lookup_address())?.start;
+        let slot = (0..REACH / 8)
+            .map(|index| here.sp.wrapping_add(index * 8))
+            .find(|slot| {
+                self.word(*slot)
+                    .is_ok_and(|word| calls::before(self.memory, VirtAddr(word)) == Before::Call(start))
+            })?;
+        Some(Cursor::at_return(self.word(slot).ok()?, slot, here.bp))
     }
 
     /// Code that no table covers: JIT code keeps a frame pointer; a jump to nowhere has only pushed its return address.
-    fn step_without_entry(&self, here: &Cursor) -> Result<Cursor, End> {
+    fn step_without_entry(&self, here: &Cursor) -> Result<Cursor, String> {
         let mut guesses = [Entry::FRAME_POINTER, Entry::BARE];
         if here.exact {
             guesses.reverse();
@@ -283,10 +336,7 @@ impl Unwinder<'_> {
                 Err(why) => reason = why,
             }
         }
-        Err(End::Broken(format!(
-            "no unwind information for {:#x}: {reason}",
-            here.pc
-        )))
+        Err(format!("no unwind information for {:#x}: {reason}", here.pc))
     }
 
     fn apply(&self, entry: Entry, here: &Cursor) -> Result<Cursor, String> {
@@ -343,7 +393,7 @@ impl Unwinder<'_> {
         let mut next = Cursor::at_return(pc, slot, None);
         let (at, last) = (VirtAddr(pc), VirtAddr(pc.wrapping_sub(1)));
         if self.code.is_text(last) || self.code.is_text(at) {
-            if calls::before(self.memory, at).may_return() {
+            if self.code.is_discarded(last) || calls::before(self.memory, at).may_return() {
                 return Ok(next);
             }
             // A new thread has never been called: its stack is made to return to the start of ret_from_fork.
@@ -352,6 +402,10 @@ impl Unwinder<'_> {
                 && function.name.starts_with("ret_from_fork")
             {
                 next.exact = true;
+                return Ok(next);
+            }
+            // The boot code jumps into C behind a return address that it has pushed by hand.
+            if self.ends_at(last) {
                 return Ok(next);
             }
             return Err(format!("{at} (at {slot:#x}) is in the text, but follows no call"));
@@ -366,6 +420,20 @@ impl Unwinder<'_> {
             return Ok(next);
         }
         Err(format!("{at} (at {slot:#x}) is no code address"))
+    }
+
+    /// Whether a stack ends in the code at `at`.
+    fn ends_at(&self, at: VirtAddr) -> bool {
+        match self.orc {
+            Some(tables) => {
+                let entry = tables.find(self.memory, at).ok().flatten();
+                entry.is_some_and(|entry| entry.kind == Kind::End)
+            }
+            None => self
+                .code
+                .function(at)
+                .is_some_and(|function| frame_pointer::is_first(&function.name)),
+        }
     }
 
     /// The word at `at`, or why not.
