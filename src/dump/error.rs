@@ -35,6 +35,14 @@ pub enum DumpError {
         /// What it should be.
         expected: &'static str,
     },
+    /// An ELF core of something else than a kernel.
+    #[error("not a kernel's dump but {what}: {advice}")]
+    OtherCore {
+        /// What it is, with an article.
+        what: &'static str,
+        /// What to do instead.
+        advice: &'static str,
+    },
     /// The parts given together are not of one dump.
     #[error("part {index} of the given files is not of the same split dump: {why}")]
     PartMismatch {

@@ -27,6 +27,8 @@ const CHUNK_EXTENTS: usize = 4;
 const MAX_EXTENTS: usize = 1 << 20;
 /// Records without bytes at most: they are of no use, and a hole in the file looks like a row of them.
 const MAX_EMPTY: u32 = 4096;
+/// Records looked at to find the headers: they are written first.
+const PEEK_RECORDS: u64 = 32;
 const CACHED_CHUNKS: usize = 64;
 /// Bytes read at a time while records are short.
 const BUFFER: usize = 1 << 16;
@@ -82,6 +84,15 @@ pub(super) fn is_flattened(first_bytes: &[u8]) -> bool {
 impl Flattened {
     /// Reads the record headers, once and in order.
     pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Self, DumpError> {
+        Self::index(file, u64::MAX)
+    }
+
+    /// Reads the first few records only: enough for the headers of the dump inside.
+    pub(super) fn peek(file: Arc<dyn ReadAt>) -> Result<Self, DumpError> {
+        Self::index(file, PEEK_RECORDS)
+    }
+
+    fn index(file: Arc<dyn ReadAt>, max_records: u64) -> Result<Self, DumpError> {
         let head = read_vec(&*file, 0, 32)?;
         let field = |at: usize| head.get(at..)?.first_chunk().map(|raw| i64::from_be_bytes(*raw));
         match (field(16), field(24)) {
@@ -105,7 +116,7 @@ impl Flattened {
             }
         }
         let mut walk = Walk::default();
-        let cut = walk.run(&*file)?;
+        let cut = walk.run(&*file, max_records)?;
         let pieces = resolve(&walk.extents);
         let cache = BlockCache::new(CACHED_CHUNKS);
         Ok(Self {
@@ -195,10 +206,10 @@ struct Walk {
 
 impl Walk {
     /// Collects chunks; why it stopped before the end mark, if it did.
-    fn run(&mut self, file: &dyn ReadAt) -> Result<Option<String>, DumpError> {
+    fn run(&mut self, file: &dyn ReadAt, max_records: u64) -> Result<Option<String>, DumpError> {
         let mut at = HEADER_SIZE;
         let mut last_size = u64::MAX;
-        loop {
+        for _ in 0..max_records {
             let Some(header) = self.header_at(file, at, last_size)? else {
                 return Ok(Some("the flattened file ends without its end mark".to_owned()));
             };
@@ -232,6 +243,7 @@ impl Walk {
             at = source + size;
             last_size = size;
         }
+        Ok(None)
     }
 
     /// Adds a record to the last chunk, or to a new one when it would overlap what is in that one.

@@ -11,6 +11,7 @@ mod io;
 mod kdump;
 mod layout;
 mod notes;
+mod set;
 mod vmcore;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use std::ops::Range;
 use crate::addr::PhysAddr;
 
 pub use error::DumpError;
+pub use set::{find_siblings, group_parts};
 pub use vmcore::Vmcore;
 
 /// The dumped machine's physical memory.

@@ -14,6 +14,8 @@ const MAX_NOTES: usize = 1 << 17;
 const MAX_DESCRIPTION: u64 = 1 << 20;
 const HEADER_SIZE: u64 = 12;
 const NT_PRSTATUS: u32 = 1;
+const NT_AUXV: u32 = 6;
+const NT_FILE: u32 = 0x4649_4c45;
 
 /// Whose notes they are.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,8 @@ pub(super) struct Notes {
     pub(super) vmcoreinfo: Option<Vec<u8>>,
     pub(super) prstatus: Vec<Prstatus>,
     pub(super) qemu_cpus: Vec<QemuCpu>,
+    /// Whether there is a note that only a process's core has.
+    pub(super) of_process: bool,
     /// Whether the file ends inside the notes.
     pub(super) cut: bool,
     /// Whether notes were left out because there were too many.
@@ -70,6 +74,7 @@ impl Notes {
                         let bytes = read_vec(file, description_at, description_size as usize)?;
                         self.prstatus.extend(prstatus(&bytes, dialect));
                     }
+                    (b"CORE", NT_AUXV | NT_FILE) => self.of_process = true,
                     (b"VMCOREINFO", 0) => {
                         self.vmcoreinfo = Some(read_vec(file, description_at, description_size as usize)?);
                     }

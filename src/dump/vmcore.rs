@@ -11,7 +11,7 @@ use super::elf::{self, ElfFile};
 use super::flat::{self, Flattened};
 use super::io::read_vec;
 use super::kdump::{self, KdumpFile};
-use super::{DumpError, Header, MemoryError, PhysicalMemory};
+use super::{DumpError, Header, MemoryError, PhysicalMemory, set};
 
 /// Memory for decoded pages, in bytes: what one walk over the kernel's data touches again and again.
 const PAGE_CACHE: usize = 4 << 20;
@@ -34,53 +34,90 @@ enum Source {
     Elf(Box<ElfFile>),
 }
 
+/// One file with the flattening taken off.
+enum Part {
+    Kdump(KdumpFile),
+    Elf(ElfFile),
+}
+
 impl Vmcore {
-    /// Opens a dump that is stored in one file, or in the files of one split set (in any order).
+    /// Opens a dump that is stored in one file, or in the files of one split set (in any order, see
+    /// [`super::group_parts`]).
     pub fn open(parts: Vec<Arc<dyn ReadAt>>) -> Result<Self, DumpError> {
+        let mut flattening = Flattening::default();
         let mut files = Vec::new();
-        let mut flattened = None;
-        for mut part in parts {
-            let mut first_bytes = read_vec(&*part, 0, 16)?;
-            if flat::is_flattened(&first_bytes) {
-                let flat = Flattened::open(part)?;
-                flattened = Some(flat.cut.clone());
-                first_bytes = read_vec(&flat, 0, 16)?;
-                part = Arc::new(flat);
+        let count = parts.len();
+        for (index, part) in parts.into_iter().enumerate() {
+            match open_part(part, &mut flattening)? {
+                Part::Kdump(file) => files.push(file),
+                Part::Elf(file) if count == 1 => return Ok(Self::of_elf(file, flattening)),
+                Part::Elf(_) => return Err(mismatch(index, "it is an ELF core, and those are never split")),
             }
-            if elf::is_elf(&first_bytes) {
-                let elf = ElfFile::open(part)?;
-                let mut header = elf.header().clone();
-                note_flattened(&mut header, flattened);
-                return Ok(Self {
-                    header,
-                    ranges: elf.ranges(),
-                    source: Source::Elf(Box::new(elf)),
-                });
-            }
-            if !kdump::is_kdump(&first_bytes) {
-                let found = first_bytes
-                    .iter()
-                    .map(|byte| format!("{byte:02x} "))
-                    .collect::<String>();
-                return Err(DumpError::Unrecognised {
-                    found: found.trim_end().to_owned(),
-                });
-            }
-            files.push(KdumpFile::open(part)?);
         }
+        Self::of_kdump(files, flattening)
+    }
+
+    fn of_elf(file: ElfFile, flattening: Flattening) -> Self {
+        let mut header = file.header().clone();
+        flattening.note(&mut header);
+        Self {
+            header,
+            ranges: file.ranges(),
+            source: Source::Elf(Box::new(file)),
+        }
+    }
+
+    fn of_kdump(mut files: Vec<KdumpFile>, flattening: Flattening) -> Result<Self, DumpError> {
+        let parts: Vec<_> = files.iter().filter_map(KdumpFile::part).collect();
+        if files.len() > 1 {
+            let differing = files.iter().position(|file| {
+                file.part()
+                    .is_none_or(|part| parts.first().is_some_and(|first| first.dump != part.dump))
+            });
+            if let Some(index) = differing {
+                return Err(mismatch(
+                    index,
+                    "its header is of another dump, or of one that is not split",
+                ));
+            }
+        }
+        files.sort_by_key(|file| file.part().map(|part| part.pages.start));
         let first = files.first().ok_or(DumpError::Unrecognised {
-            found: "none".to_owned(),
+            found: "nothing".to_owned(),
         })?;
         let mut header = first.header()?;
-        note_flattened(&mut header, flattened);
+        for other in files.iter().skip(1) {
+            let other = other.header()?;
+            header.truncated |= other.truncated;
+            header.vmcoreinfo = header.vmcoreinfo.or(other.vmcoreinfo);
+            for remark in other.remarks {
+                if !header.remarks.contains(&remark) {
+                    header.remarks.push(remark);
+                }
+            }
+        }
+        if !parts.is_empty() {
+            let missing = set::missing_pages(&parts);
+            header.truncated |= !missing.is_empty();
+            header.remarks.extend(missing.iter().map(|range| {
+                format!(
+                    "a part of this split dump is missing: the one with pages {:#x} to {:#x}",
+                    range.start, range.end
+                )
+            }));
+        }
+        flattening.note(&mut header);
         let page_size = first.page_size() as usize;
-        let mut ranges: Vec<_> = files.iter().flat_map(KdumpFile::stored_ranges).collect();
-        ranges.sort_by_key(|range| range.start);
         let to_bytes = |pfn: u64| pfn.saturating_mul(page_size as u64);
-        let ranges = ranges
-            .into_iter()
-            .map(|range| to_bytes(range.start)..to_bytes(range.end))
-            .collect();
+        // Parts are sorted; should two overlap, what the first has is left out of the second.
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for range in files.iter().flat_map(KdumpFile::stored_ranges) {
+            let end = to_bytes(range.end);
+            let start = to_bytes(range.start).max(ranges.last().map_or(0, |last| last.end));
+            if start < end {
+                ranges.push(start..end);
+            }
+        }
         let pages = BlockCache::new((PAGE_CACHE / page_size).max(16));
         Ok(Self {
             header,
@@ -112,16 +149,47 @@ impl Vmcore {
     }
 }
 
-/// Says in the header that the file was a flattened one; `cut` is why that one is not whole.
-fn note_flattened(header: &mut Header, flattened: Option<Option<String>>) {
-    if let Some(cut) = flattened {
-        header.remarks.push(format!(
-            "the flattened file holds a dump in the format {}",
-            header.format
-        ));
-        header.format = "flattened";
-        header.truncated |= cut.is_some();
-        header.remarks.extend(cut);
+fn open_part(mut file: Arc<dyn ReadAt>, flattening: &mut Flattening) -> Result<Part, DumpError> {
+    let mut first_bytes = read_vec(&*file, 0, 16)?;
+    if flat::is_flattened(&first_bytes) {
+        let flat = Flattened::open(file)?;
+        flattening.seen = true;
+        flattening.cut = flattening.cut.take().or(flat.cut.clone());
+        first_bytes = read_vec(&flat, 0, 16)?;
+        file = Arc::new(flat);
+    }
+    if elf::is_elf(&first_bytes) {
+        return ElfFile::open(file).map(Part::Elf);
+    }
+    if kdump::is_kdump(&first_bytes) {
+        return KdumpFile::open(file).map(Part::Kdump);
+    }
+    let found: Vec<_> = first_bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Err(DumpError::Unrecognised { found: found.join(" ") })
+}
+
+fn mismatch(index: usize, why: &'static str) -> DumpError {
+    DumpError::PartMismatch { index: index + 1, why }
+}
+
+/// Whether files were flattened ones, and why one of those is not whole.
+#[derive(Default)]
+struct Flattening {
+    seen: bool,
+    cut: Option<String>,
+}
+
+impl Flattening {
+    fn note(self, header: &mut Header) {
+        if self.seen {
+            header.remarks.push(format!(
+                "the flattened file holds a dump in the format {}",
+                header.format
+            ));
+            header.format = "flattened";
+            header.truncated |= self.cut.is_some();
+            header.remarks.extend(self.cut);
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! What the integration tests share.
 
+// Every test file is a program of its own and uses its share of this.
+#![allow(dead_code, unused_imports)]
+
+pub mod dump_writer;
+
 use std::path::PathBuf;
 
 /// The shared test data folder (`$VMCORONER_SHARED`, else `../shared`), or `None` after saying that it is missing.

@@ -74,6 +74,12 @@ impl ElfFile {
             truncated = true;
             remarks.push("the file ends inside its program headers".to_owned());
         }
+        if loads.is_empty() && all_there {
+            return Err(DumpError::OtherCore {
+                what: "an ELF core without memory segments (Xen's dump-core keeps its pages in sections)",
+                advice: "read it with crash, and give the text of that session (sys, log, bt)",
+            });
+        }
         let map = SegmentMap::new(loads, file.size());
         if map.truncated {
             truncated = true;
@@ -99,6 +105,12 @@ impl ElfFile {
         let mut notes = Notes::default();
         for (offset, size) in notes_at {
             notes.read(&*file, offset, size, dialect)?;
+        }
+        if notes.of_process && notes.vmcoreinfo.is_none() {
+            return Err(DumpError::OtherCore {
+                what: "the core of a process",
+                advice: "open it with gdb; the kernel's dump is the vmcore that kdump or the hypervisor wrote",
+            });
         }
         if notes.cut {
             truncated = true;
@@ -233,7 +245,7 @@ fn segment_count(file: &dyn ReadAt, elf: &ElfHeader, ctx: Ctx) -> Result<u64, Du
         return Ok(u64::from(elf.e_phnum));
     }
     let bytes = read_vec(file, elf.e_shoff, SectionHeader::size(ctx))?;
-    let section = SectionHeader::parse(&bytes, 0, 1, ctx)
+    let section = SectionHeader::parse_from(&bytes, 0, 1, ctx)
         .ok()
         .and_then(|sections| sections.into_iter().next());
     Ok(section

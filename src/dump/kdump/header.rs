@@ -112,14 +112,13 @@ impl MainHeader {
     }
 
     fn is_plausible(&self) -> bool {
-        let bitmap_bits = u64::from(self.bitmap_blocks) * u64::from(self.block_size) * 8;
         (-1..=64).contains(&self.version)
             && self.block_size.is_power_of_two()
             && (512..=1 << 20).contains(&self.block_size)
             && self.sub_header_blocks < 1 << 20
             && self.bitmap_blocks != 0
             // Version 6 has the true number in the sub header; this one may be cut to 32 bits, never too large.
-            && u64::from(self.max_mapnr) <= bitmap_bits
+            && u64::from(self.max_mapnr) <= self.bitmaps_size() * 8
     }
 
     /// The offset of the sub header.

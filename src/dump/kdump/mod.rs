@@ -15,6 +15,7 @@ use crate::addr::PhysAddr;
 use crate::dump::cache::BlockCache;
 use crate::dump::io::{read_vec, zero_filled};
 use crate::dump::notes::{Dialect, Notes};
+use crate::dump::set::{DumpIdentity, SplitPart};
 use crate::dump::{DumpError, Header, MemoryError};
 use crate::input::ReadAt;
 
@@ -54,16 +55,40 @@ pub(super) fn is_kdump(first_bytes: &[u8]) -> bool {
     Family::of(first_bytes).is_some()
 }
 
+/// What the headers of a part of a split dump say; `None` for anything else.
+pub(super) fn split_part(file: &dyn ReadAt) -> Option<SplitPart> {
+    let (main, sub) = read_headers(file).ok()?;
+    as_part(&main, &sub)
+}
+
+fn as_part(main: &MainHeader, sub: &SubHeader) -> Option<SplitPart> {
+    let dump = DumpIdentity {
+        utsname: main.utsname.clone(),
+        timestamp: main.timestamp,
+        block_size: main.block_size,
+        pages: claimed_pages(main, sub),
+    };
+    sub.split.then_some(SplitPart {
+        dump,
+        pages: sub.start_pfn..sub.end_pfn,
+    })
+}
+
+/// The number of page frames that the headers state.
+fn claimed_pages(main: &MainHeader, sub: &SubHeader) -> u64 {
+    if sub.max_mapnr != 0 {
+        sub.max_mapnr
+    } else {
+        u64::from(main.max_mapnr)
+    }
+}
+
 impl KdumpFile {
     pub(super) fn open(file: Arc<dyn ReadAt>) -> Result<Self, DumpError> {
         let (main, sub) = read_headers(&*file)?;
         let mut remarks = Vec::new();
         let bitmaps_bits = main.bitmaps_size() * 8;
-        let claimed = if sub.max_mapnr != 0 {
-            sub.max_mapnr
-        } else {
-            u64::from(main.max_mapnr)
-        };
+        let claimed = claimed_pages(&main, &sub);
         let pages = claimed.min(bitmaps_bits).min(MAX_PAGES);
         if pages < claimed {
             remarks.push(format!("the header claims {claimed} pages, its bitmaps hold {pages}"));
@@ -108,6 +133,11 @@ impl KdumpFile {
 
     pub(super) fn page_size(&self) -> u32 {
         self.main.block_size
+    }
+
+    /// Which part of a split dump it is, if it is one.
+    pub(super) fn part(&self) -> Option<SplitPart> {
+        as_part(&self.main, &self.sub)
     }
 
     /// The format's name.
