@@ -3,7 +3,9 @@
 //! It must not know of file formats (it sees [`crate::dump::PhysicalMemory`] and [`crate::dump::Header`]) nor of rules.
 
 pub mod access;
+mod base;
 pub mod cpus;
+mod locate;
 pub mod log;
 mod paged;
 pub mod paging;
@@ -13,8 +15,11 @@ pub mod symbols;
 #[cfg(test)]
 mod testing;
 pub mod types;
+pub mod utsname;
 pub mod vmcoreinfo;
 
+pub use self::base::{BannerError, Kernel, KernelError, Problem};
+pub use self::locate::{SEARCH_BUDGET, SelfCheck};
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::dump::MemoryError;
 

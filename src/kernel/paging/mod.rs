@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use self::cache::Cache;
 pub(crate) use self::cache::TableMemory;
-pub use self::linear::LinearMaps;
+pub use self::linear::{KERNEL_MAP, LinearMaps};
 use super::{ReadError, VirtualMemory};
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::dump::{MemoryError, PhysicalMemory};
