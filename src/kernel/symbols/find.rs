@@ -10,6 +10,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::locate::{self, Known, MAX_IMAGE};
 use super::table::Kallsyms;
 use crate::addr::VirtAddr;
@@ -168,44 +170,66 @@ fn climbs(numbers: &[u64]) -> bool {
 }
 
 /// Reads `range` and calls `visit` with every place where the ten digits stand as tokens, until it says stop.
+///
+/// Fetching and unpacking pages is nearly all of the cost: hence the threads.
 fn scan(memory: &KernelMemory, range: Range<u64>, mut visit: impl FnMut(VirtAddr) -> bool) {
-    const BLOCK: u64 = 64 << 10;
-    // The tail of what was read stays, for digits across a boundary.
-    let mut buf: Vec<u8> = Vec::new();
-    let mut at = range.start;
+    const BLOCK: u64 = 32 << 10;
+    const BLOCKS: u64 = 8;
     let mut unread = 0;
-    while at < range.end && unread <= GAP {
-        let block = BLOCK.min(range.end - at);
-        let (bytes, len) = match memory.bytes(VirtAddr(at), block as usize) {
-            Ok(bytes) => (Some(bytes), block),
-            Err(_) => {
-                let page = (PAGE - at % PAGE).min(range.end - at);
-                (memory.bytes(VirtAddr(at), page as usize).ok(), page)
-            }
-        };
-        at = at.saturating_add(len);
-        match bytes {
-            Some(bytes) => {
-                unread = 0;
-                let keep = buf.len().saturating_sub(DIGITS.len() - 1);
-                buf.drain(..keep);
-                buf.extend_from_slice(&bytes);
-            }
-            None => {
-                unread += len;
-                buf.clear();
-                continue;
-            }
-        }
-        let start = at - buf.len() as u64;
-        let mut from = 0;
-        while let Some(hit) = find_digits(&buf, from) {
-            if visit(VirtAddr(start + hit as u64)) {
+    for batch in range.clone().step_by((BLOCK * BLOCKS) as usize) {
+        let blocks: Vec<u64> = (0..BLOCKS).map(|block| batch.saturating_add(block * BLOCK)).collect();
+        let found: Vec<Block> = blocks
+            .into_par_iter()
+            .map(|start| block(memory, start..start.saturating_add(BLOCK).min(range.end)))
+            .collect();
+        for block in found {
+            if block.hits.into_iter().any(&mut visit) {
                 return;
             }
-            from = hit + 1;
+            unread = if block.is_empty { unread + BLOCK } else { 0 };
+        }
+        if unread > GAP {
+            return;
         }
     }
+}
+
+/// What [`scan`] found in one piece.
+struct Block {
+    hits: Vec<VirtAddr>,
+    /// Nothing of it could be read.
+    is_empty: bool,
+}
+
+/// The digits that start in `range`.
+fn block(memory: &KernelMemory, range: Range<u64>) -> Block {
+    let mut found = Block {
+        hits: Vec::new(),
+        is_empty: true,
+    };
+    // As far as the digits reach that start at the end; they are not looked for where pages lack.
+    let overlap = DIGITS.len() as u64 - 1;
+    let whole = range.end.saturating_sub(range.start).saturating_add(overlap);
+    let mut search = |start: u64, len: u64| {
+        let Ok(bytes) = memory.bytes(VirtAddr(start), len as usize) else {
+            return false;
+        };
+        found.is_empty = false;
+        let mut from = 0;
+        while let Some(hit) = find_digits(&bytes, from) {
+            found.hits.push(VirtAddr(start + hit as u64));
+            from = hit + 1;
+        }
+        true
+    };
+    if whole > overlap && !search(range.start, whole) {
+        for page in range.step_by(PAGE as usize) {
+            if !search(page, PAGE + overlap) {
+                search(page, PAGE);
+            }
+        }
+    }
+    found
 }
 
 const DIGITS: &[u8] = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00";

@@ -5,6 +5,8 @@
 //! (`len & 0x80` asks for the second). Read as ULEB128 throughout: before 6.1 a name had at most 127 characters, so a
 //! length of 128 or more would need a name with a type in which no two characters share a token.
 
+use rayon::prelude::*;
+
 use crate::addr::VirtAddr;
 use crate::kernel::access::KernelMemory;
 
@@ -162,20 +164,25 @@ impl NameIndex {
 
     /// `group` gives the bytes of the name stream from the n-th marker on, up to the next.
     ///
-    /// Two counting passes and no chains to follow: names made to collide cost no more than others.
-    pub(super) fn build(count: u32, tokens: &Tokens, group: impl Fn(u32) -> Vec<u8>) -> NameIndex {
+    /// Nearly all of the cost is fetching and unpacking the pages that the names lie on: hence the threads. Two counting passes and no chains to follow: names made to collide cost no more than others.
+    pub(super) fn build(count: u32, tokens: &Tokens, group: impl Fn(u32) -> Vec<u8> + Sync) -> NameIndex {
+        /// Groups for one thread at a time: some six pages of names.
+        const GROUPS: usize = 8;
         let mut hashes = vec![NameIndex::UNKNOWN; count as usize];
-        for (number, hashes) in hashes.chunks_mut(GROUP as usize).enumerate() {
-            let stream = group(number as u32);
-            let mut position = 0;
-            for hash in hashes {
-                let Some((codes, next)) = entry(&stream, position) else {
-                    break;
-                };
-                position = next;
-                *hash = tokens.hash(codes).map_or(NameIndex::UNKNOWN, NameIndex::filed);
+        let runs = hashes.par_chunks_mut(GROUP as usize * GROUPS).enumerate();
+        runs.for_each(|(run, hashes)| {
+            for (number, hashes) in hashes.chunks_mut(GROUP as usize).enumerate() {
+                let stream = group((run * GROUPS + number) as u32);
+                let mut position = 0;
+                for hash in hashes {
+                    let Some((codes, next)) = entry(&stream, position) else {
+                        break;
+                    };
+                    position = next;
+                    *hash = tokens.hash(codes).map_or(NameIndex::UNKNOWN, NameIndex::filed);
+                }
             }
-        }
+        });
         let buckets = (count as usize).next_power_of_two().max(1);
         let mut starts = vec![0_u32; buckets + 1];
         for bucket in hashes.iter().filter_map(|hash| bucket_of(*hash, buckets)) {
