@@ -63,6 +63,11 @@ impl KernelMemory {
         self.memory.read(at, buf)
     }
 
+    /// Whether the CPU may execute what is mapped at `at`, be it in the dump or not. `None`: nothing tells.
+    pub fn executable(&self, at: VirtAddr) -> Option<bool> {
+        self.memory.executable(at)
+    }
+
     /// `len` bytes from `at` on. The caller bounds `len`.
     pub fn bytes(&self, at: VirtAddr, len: usize) -> Result<Vec<u8>, ReadError> {
         let mut buf = vec![0; len];

@@ -27,6 +27,12 @@ use crate::dump::MemoryError;
 pub trait VirtualMemory: Send + Sync {
     /// Fills `buf` from `at` on; all of it or an error, and then what is in `buf` means nothing.
     fn read(&self, at: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError>;
+
+    /// Whether the CPU may execute what is mapped at `at`, be it in the dump or not. `None`: nothing tells.
+    fn executable(&self, at: VirtAddr) -> Option<bool> {
+        let _ = at;
+        None
+    }
 }
 
 /// Why virtual memory could not be read.

@@ -193,6 +193,15 @@ impl VirtualMemory for AddressSpace {
         }
         Ok(())
     }
+
+    fn executable(&self, at: VirtAddr) -> Option<bool> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.walk(&mut cache, at) {
+            Ok(Walk::Mapped(leaf)) => Some(leaf.executable),
+            Ok(Walk::Absent { .. }) => Some(false),
+            Err(_) => None,
+        }
+    }
 }
 
 impl fmt::Debug for AddressSpace {

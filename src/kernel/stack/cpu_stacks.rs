@@ -10,33 +10,20 @@ use crate::kernel::types::Types;
 
 const PAGE: u64 = 4096;
 
-/// The interrupt and exception stacks of CPU `cpu`. Those that cannot be told are left out.
-pub fn of(
-    memory: &KernelMemory,
-    symbols: &Symbols,
-    types: Option<&dyn Types>,
-    cpu: u32,
-    stack_size: u64,
-) -> Vec<Range<u64>> {
-    let mut stacks = exceptions(memory, symbols, types, cpu);
-    stacks.extend(interrupts(memory, symbols, types, cpu, stack_size));
-    stacks
-}
-
+/// The stack for interrupts of CPU `cpu`.
+///
 /// `IRQ_STACK_SIZE` equals `THREAD_SIZE` on x86_64. The pointer stands at the stack's top, since 5.8 one word below.
-fn interrupts(
+pub fn interrupts(
     memory: &KernelMemory,
     symbols: &Symbols,
-    types: Option<&dyn Types>,
+    types: &dyn Types,
     cpu: u32,
     stack_size: u64,
 ) -> Option<Range<u64>> {
     let hot = || {
         // 6.2 to 6.14; the offset as it was in all of them, should types not tell.
         const OFFSET: u64 = 32;
-        let offset = types
-            .and_then(|types| types.offset_of("pcpu_hot", "hardirq_stack_ptr"))
-            .unwrap_or(OFFSET);
+        let offset = types.offset_of("pcpu_hot", "hardirq_stack_ptr").unwrap_or(OFFSET);
         symbols.per_cpu("pcpu_hot", cpu)?.checked_add(offset)
     };
     let pointer = ["hardirq_stack_ptr", "irq_stack_ptr"]
@@ -47,8 +34,8 @@ fn interrupts(
     Some(top.checked_sub(stack_size)?..top)
 }
 
-/// The IST stacks: double fault, NMI, debug, machine check, VC.
-fn exceptions(memory: &KernelMemory, symbols: &Symbols, types: Option<&dyn Types>, cpu: u32) -> Vec<Range<u64>> {
+/// The IST stacks of CPU `cpu`: double fault, NMI, debug, machine check, VC.
+pub fn exceptions(memory: &KernelMemory, symbols: &Symbols, types: &dyn Types, cpu: u32) -> Vec<Range<u64>> {
     let mapped = symbols
         .per_cpu("cea_exception_stacks", cpu)
         .and_then(|at| memory.u64(at).ok())
@@ -64,7 +51,7 @@ fn exceptions(memory: &KernelMemory, symbols: &Symbols, types: Option<&dyn Types
             "VC2_stack",
         ]
         .into_iter()
-        .filter_map(|name| types?.member("cea_exception_stacks", name))
+        .filter_map(|name| types.member("cea_exception_stacks", name))
         .filter_map(|member| {
             let start = start.checked_add(member.offset)?;
             Some(start..start.checked_add(member.size)?)

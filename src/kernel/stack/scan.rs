@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::calls;
+use super::calls::{self, Before};
 use super::registers::SavedRegisters;
 use super::unwind::{Frame, MAX_FRAMES, USUAL_STACK_SIZE, Unwinder, fits_its_place};
 use crate::addr::VirtAddr;
@@ -27,11 +27,8 @@ pub fn scan(unwinder: &Unwinder<'_>, from: u64, upto: u64) -> Vec<Frame> {
         if frames.len() >= MAX_FRAMES {
             break;
         }
-        let (at, last) = (VirtAddr(word), VirtAddr(word.wrapping_sub(1)));
-        if !unwinder.code.is_text(last)
-            || unwinder.code.is_discarded(last)
-            || !calls::before(unwinder.memory, at).is_call()
-        {
+        let at = VirtAddr(word);
+        if !may_be_return_address(unwinder, at) {
             continue;
         }
         frames.push(Frame {
@@ -60,6 +57,20 @@ pub fn scan(unwinder: &Unwinder<'_>, from: u64, upto: u64) -> Vec<Frame> {
         }
     }
     frames
+}
+
+fn may_be_return_address(unwinder: &Unwinder<'_>, at: VirtAddr) -> bool {
+    let last = at.wrapping_offset(-1);
+    let named = unwinder.code.is_text(last) && !unwinder.code.is_discarded(last);
+    if !named && !unwinder.is_unnamed_code(last) {
+        return false;
+    }
+    match calls::before(unwinder.memory, at) {
+        Before::Call(_) | Before::IndirectCall => true,
+        Before::Other => false,
+        // The text is cut off, but the page tables still tell it from data.
+        Before::Unreadable => !named && unwinder.memory.executable(last) == Some(true),
+    }
 }
 
 /// The words between two addresses with their places; absent pages are passed over.

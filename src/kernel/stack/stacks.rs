@@ -116,12 +116,7 @@ pub struct Stacks<'a> {
 
 impl<'a> Stacks<'a> {
     /// The stacks of the dump that all of this was read from.
-    pub fn new(
-        memory: &'a KernelMemory,
-        symbols: &'a Symbols,
-        types: Option<&'a dyn Types>,
-        header: &'a Header,
-    ) -> Stacks<'a> {
+    pub fn new(memory: &'a KernelMemory, symbols: &'a Symbols, types: &'a dyn Types, header: &'a Header) -> Stacks<'a> {
         let limit = |name: &str| symbols.by_name(name).map_or(0, |at| at.0);
         let mut stacks = Stacks {
             tasks: Tasks { memory, symbols, types },
@@ -287,9 +282,12 @@ impl<'a> Stacks<'a> {
             return Some(*cpu);
         }
         let found = self.online.iter().copied().find(|cpu| {
-            let task = self.current(*cpu);
-            let stacks = self.stacks(*cpu, task.as_ref());
-            self.stopped_in(&stacks, &KEXEC).is_some()
+            let walk = self.of_cpu(*cpu, true).walk;
+            walk.is_some_and(|walk| {
+                walk.frames
+                    .iter()
+                    .any(|frame| self.in_crash_code(frame.lookup_address().0))
+            })
         });
         if found.is_none() {
             remarks.push("nothing in memory says that the kernel panicked".to_owned());
@@ -302,47 +300,51 @@ impl<'a> Stacks<'a> {
         by_cpu.or(by_queue).map(|address| self.tasks.read(address))
     }
 
-    fn stacks(&self, cpu: u32, task: Option<&Task>) -> Vec<Range<u64>> {
-        let Tasks { memory, symbols, types } = self.tasks;
-        let mut stacks = cpu_stacks::of(memory, symbols, types, cpu, self.tasks.stack_size());
-        stacks.extend(task.and_then(|task| task.stack.clone()));
-        stacks
-    }
-
     fn of_cpu(&self, cpu: u32, panicked: bool) -> CpuStack {
         let task = self.current(cpu);
-        let mut stacks = self.stacks(cpu, task.as_ref());
         let pid = task.as_ref().and_then(|task| task.pid);
-        let Tasks { memory, symbols, .. } = self.tasks;
+        let Tasks { memory, symbols, types } = self.tasks;
         let registers = self.notes.of_cpu(memory, symbols, cpu, pid, &self.online);
+        let size = self.tasks.stack_size();
+        let mut stacks: Vec<_> = task.iter().filter_map(|task| task.stack.clone()).collect();
+        stacks.extend(cpu_stacks::interrupts(memory, symbols, types, cpu, size));
         // The task may be cut off and its stack not.
         if let Some(note) = registers.as_ref().filter(|note| !note.registers.user_mode()) {
-            let (rsp, size) = (note.registers.rsp(), self.tasks.stack_size());
-            if !stacks.iter().any(|stack| stack.contains(&rsp)) {
-                let start = rsp & !(size - 1);
-                stacks.push(start..start.saturating_add(size));
-            }
+            let start = note.registers.rsp() & !(size - 1);
+            stacks.push(start..start.saturating_add(size));
         }
-        let by_registers = || {
-            let note = registers.as_ref()?;
-            let stopped = note.origin == Origin::Kernel && !self.in_crash_code(note.registers.rip());
-            let start = Cursor::at_registers(note.registers.clone(), stopped);
-            Some(self.unwinder().walk(start, &stacks))
-        };
-        let walk = match registers.as_ref().map(|note| note.origin) {
-            // It stood where it stood; the kernel's own crash path may never have run.
-            Some(Origin::Hypervisor) => by_registers(),
-            // kexec's registers are those of the fault: what followed is on the stack.
-            _ if panicked => self.stopped_in(&stacks, &KEXEC).or_else(by_registers),
-            _ => self.stopped_in(&stacks, &HALTED).or_else(by_registers),
-        };
-        let walk = walk.or_else(|| self.stopped_in(&stacks, if panicked { &PANIC } else { &HALTED }));
+        let mut walk = self.walk_cpu(&stacks, registers.as_ref(), panicked);
+        if !walk.as_ref().is_some_and(Walk::complete) {
+            // Seldom met, and dear to look for.
+            stacks.extend(cpu_stacks::exceptions(memory, symbols, types, cpu));
+            walk = self.walk_cpu(&stacks, registers.as_ref(), panicked).or(walk);
+        }
+        let names = if panicked { &PANIC[..] } else { &HALTED };
+        let walk = walk
+            .or_else(|| Some(self.walk_registers(&stacks, registers.as_ref()?)))
+            .or_else(|| self.stopped_in(&stacks, names));
         CpuStack {
             cpu,
             task,
             registers,
             walk,
         }
+    }
+
+    /// The stack of a CPU that has these stacks and registers, from the innermost place that can be found.
+    fn walk_cpu(&self, stacks: &[Range<u64>], registers: Option<&CpuRegisters>, panicked: bool) -> Option<Walk> {
+        match registers {
+            // It stood where it stood; the kernel's own crash path may never have run.
+            Some(note) if note.origin == Origin::Hypervisor => Some(self.walk_registers(stacks, note)),
+            // What the kernel saved is where the fault or the NMI came: what followed is on the stack.
+            _ => self.stopped_in(stacks, if panicked { &KEXEC } else { &HALTED }),
+        }
+    }
+
+    fn walk_registers(&self, stacks: &[Range<u64>], note: &CpuRegisters) -> Walk {
+        let stopped = note.origin == Origin::Kernel && !self.in_crash_code(note.registers.rip());
+        let start = Cursor::at_registers(note.registers.clone(), stopped);
+        self.unwinder().walk(start, stacks)
     }
 
     /// The stack of a task that was switched away from.
@@ -367,15 +369,16 @@ impl<'a> Stacks<'a> {
     fn switched_away(&self, sp: u64) -> Result<Cursor, String> {
         let unwinder = self.unwinder();
         let Tasks { symbols, types, .. } = self.tasks;
-        // 4.9+: struct inactive_task_frame; without types as it was until now (r15 r14 r13 r12 rbx rbp, return address).
-        let offset = |name: &str, usual: u64| {
-            types
-                .and_then(|types| types.offset_of("inactive_task_frame", name))
-                .unwrap_or(usual)
-        };
-        let slot = sp.wrapping_add(offset("ret_addr", 48));
-        if let Ok(mut start) = unwinder.word(slot).and_then(|pc| unwinder.returned(pc, slot)) {
-            start.bp = unwinder.word(sp.wrapping_add(offset("bp", 40))).ok();
+        let offset = |name: &str| types.offset_of("inactive_task_frame", name);
+        // 4.9+: struct inactive_task_frame; ORC kernels all have it, and have had it like this from the start: r15 r14
+        // r13 r12 rbx rbp, return address.
+        let frame = offset("bp")
+            .zip(offset("ret_addr"))
+            .or(self.orc.is_ok().then_some((40, 48)));
+        if let Some((bp, ret_addr)) = frame {
+            let slot = sp.wrapping_add(ret_addr);
+            let mut start = unwinder.returned(unwinder.word(slot)?, slot)?;
+            start.bp = unwinder.word(sp.wrapping_add(bp)).ok();
             return Ok(start);
         }
         // Before: switch_to() pushed rbp last and called __switch_to from __schedule.
@@ -383,9 +386,9 @@ impl<'a> Stacks<'a> {
             .by_name("__schedule")
             .zip(symbols.by_name("__switch_to"))
             .and_then(|(schedule, to)| self.behind_call(schedule, to))
-            .ok_or_else(|| format!("no return address at the saved stack pointer {sp:#x}"))?;
-        let mut start = Cursor::at_return(switch.0, sp.wrapping_sub(8), Some(unwinder.word(sp)?));
-        start.slot = Some(sp);
+            .ok_or("where __schedule calls __switch_to is not known")?;
+        let mut start = Cursor::at_return(switch.0, sp, Some(unwinder.word(sp)?));
+        start.sp = sp;
         Ok(start)
     }
 

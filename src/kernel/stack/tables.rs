@@ -31,7 +31,7 @@ struct ModuleTable<'a> {
 
 impl<'a> Tables<'a> {
     /// The tables, or why there are none.
-    pub fn open(memory: &KernelMemory, symbols: &'a Symbols, types: Option<&dyn Types>) -> Result<Tables<'a>, String> {
+    pub fn open(memory: &KernelMemory, symbols: &'a Symbols, types: &dyn Types) -> Result<Tables<'a>, String> {
         let missing = |name: &str| format!("this kernel has no ORC tables ({name} is not among its symbols)");
         let named = |name: &str| symbols.by_name(name).ok_or_else(|| missing(name));
         let ips = named("__start_orc_unwind_ip")?;
@@ -42,7 +42,7 @@ impl<'a> Tables<'a> {
             return Err(format!("the ORC table between {ips} and {end} has a senseless size"));
         }
         let kernel = Table { ips, entries, count };
-        let offset = |member: &str| types?.offset_of("module", member);
+        let offset = |member: &str| types.offset_of("module", member);
         let layout = offset("arch.num_orcs")
             .zip(offset("arch.orc_unwind_ip"))
             .zip(offset("arch.orc_unwind"))

@@ -47,8 +47,8 @@ pub struct Tasks<'a> {
     pub memory: &'a KernelMemory,
     /// Its symbols.
     pub symbols: &'a Symbols,
-    /// Its types, where known.
-    pub types: Option<&'a dyn Types>,
+    /// What is known of its types.
+    pub types: &'a dyn Types,
 }
 
 /// The tasks that a walk of the list met.
@@ -62,7 +62,7 @@ pub struct TaskList {
 
 impl<'a> Tasks<'a> {
     fn offset(&self, structure: &str, member: &str) -> Option<u64> {
-        self.types?.offset_of(structure, member)
+        self.types.offset_of(structure, member)
     }
 
     fn task_offset(&self, member: &str) -> Option<u64> {
@@ -92,7 +92,7 @@ impl<'a> Tasks<'a> {
     pub fn read_state(&self, address: VirtAddr) -> Option<u64> {
         // `unsigned int __state` since 5.14, `volatile long state` before.
         ["__state", "state"].into_iter().find_map(|name| {
-            let member = self.types?.member("task_struct", name)?;
+            let member = self.types.member("task_struct", name)?;
             let at = address.checked_add(member.offset)?;
             match member.size {
                 4 => self.memory.u32(at).ok().map(u64::from),
@@ -103,7 +103,7 @@ impl<'a> Tasks<'a> {
 
     /// `THREAD_SIZE`.
     pub fn stack_size(&self) -> u64 {
-        let by_type = self.types.and_then(|types| types.size_of("thread_union"));
+        let by_type = self.types.size_of("thread_union");
         // The linker script gives the first task's stack exactly that room.
         let by_symbol = || {
             [

@@ -410,16 +410,26 @@ impl Unwinder<'_> {
             }
             return Err(format!("{at} (at {slot:#x}) is in the text, but follows no call"));
         }
-        if is_module_space(pc) && calls::before(self.memory, at) == Before::Unreadable {
-            return Err(format!(
-                "{at} (at {slot:#x}) is in no known module, and its text is not in the dump"
-            ));
-        }
-        // Code without symbols: BPF programs, trampolines.
-        if is_module_space(pc) && calls::before(self.memory, at).is_call() {
-            return Ok(next);
+        if self.is_unnamed_code(last) {
+            return match calls::before(self.memory, at) {
+                Before::Call(_) | Before::IndirectCall => Ok(next),
+                Before::Unreadable => Err(format!(
+                    "{at} (at {slot:#x}) is in no known module, and its text is not in the dump"
+                )),
+                Before::Other => Err(format!("{at} (at {slot:#x}) follows no call")),
+            };
         }
         Err(format!("{at} (at {slot:#x}) is no code address"))
+    }
+
+    /// Whether `at` is code without symbols: BPF programs, trampolines, modules whose records are lost.
+    ///
+    /// x86_64 maps its image, modules and JIT code into the top 2 GiB below the fixed mappings
+    /// (Documentation/arch/x86/x86_64/mm.rst), data beside them, which the page tables tell apart.
+    pub(super) fn is_unnamed_code(&self, at: VirtAddr) -> bool {
+        (0xffff_ffff_8000_0000..0xffff_ffff_ff00_0000).contains(&at.0)
+            && !self.code.is_text(at)
+            && self.memory.executable(at) != Some(false)
     }
 
     /// Whether a stack ends in the code at `at`.
@@ -440,12 +450,6 @@ impl Unwinder<'_> {
     pub(super) fn word(&self, at: u64) -> Result<u64, String> {
         self.memory.u64(VirtAddr(at)).map_err(|error| error.to_string())
     }
-}
-
-/// Whether `at` lies where x86_64 maps its image, modules and JIT code: the top 2 GiB below the fixed mappings
-/// (Documentation/arch/x86/x86_64/mm.rst).
-fn is_module_space(at: u64) -> bool {
-    (0xffff_ffff_8000_0000..0xffff_ffff_ff00_0000).contains(&at)
 }
 
 /// Whether two stack pointers belong to one stack: to one of `stacks`, or, where those tell nothing, to one aligned
