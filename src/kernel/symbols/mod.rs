@@ -12,7 +12,7 @@ mod percpu;
 mod table;
 
 #[cfg(test)]
-mod encoder;
+pub(crate) mod encoder;
 #[cfg(test)]
 mod module_tests;
 #[cfg(test)]
