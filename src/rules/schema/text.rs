@@ -1,0 +1,917 @@
+//! The words of a rule: texts with a form of their own, each read once, with an error that says what to write.
+//!
+//! Knows how a word is spelt, not what it is held against.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use regex::{Regex, RegexBuilder};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+use crate::crash::normalise_symbol;
+use crate::rules::suggest::nearest;
+
+/// Why a text is not what its place asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// The diagnostic's code.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Fault {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Fault {
+            code,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// A type that is written as one text.
+pub trait Word: Sized {
+    /// The name of the form, the `format` of its JSON Schema.
+    const FORMAT: &'static str;
+
+    /// Reads the text.
+    fn read(text: &str) -> Result<Self, Fault>;
+}
+
+/// Checks a text against a form by the form's name; a name that is not known passes.
+pub fn check_format(format: &str, text: &str) -> Result<(), Fault> {
+    fn check<T: Word>(text: &str) -> Result<(), Fault> {
+        T::read(text).map(drop)
+    }
+    match format {
+        Slug::FORMAT => check::<Slug>(text),
+        Title::FORMAT => check::<Title>(text),
+        Date::FORMAT => check::<Date>(text),
+        Pattern::FORMAT => check::<Pattern>(text),
+        Glob::FORMAT => check::<Glob>(text),
+        Symbol::FORMAT => check::<Symbol>(text),
+        FrameSymbol::FORMAT => check::<FrameSymbol>(text),
+        Register::FORMAT => check::<Register>(text),
+        Operand::FORMAT => check::<Operand>(text),
+        Span::FORMAT => check::<Span>(text),
+        TaintLetter::FORMAT => check::<TaintLetter>(text),
+        StreamName::FORMAT => check::<StreamName>(text),
+        SysctlName::FORMAT => check::<SysctlName>(text),
+        super::value::ShortValue::FORMAT => check::<super::value::ShortValue>(text),
+        _ => Ok(()),
+    }
+}
+
+/// Implements `Deserialize`, `JsonSchema` and `Debug` for words.
+macro_rules! words {
+    ($($name:ident),+ $(,)?) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(crate::rules::schema::text::WordVisitor(std::marker::PhantomData))
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "format": <$name as Word>::FORMAT})
+            }
+        }
+    )+};
+}
+
+pub(super) struct WordVisitor<T>(pub std::marker::PhantomData<T>);
+
+impl<T: Word> Visitor<'_> for WordVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a ")?;
+        f.write_str(T::FORMAT)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        T::read(text).map_err(E::custom)
+    }
+
+    // A word that looks like a number (`comm: 7`) arrives as one where a list may stand, too.
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+words!(
+    Slug,
+    Title,
+    Date,
+    Pattern,
+    Glob,
+    Symbol,
+    FrameSymbol,
+    Register,
+    Operand,
+    Span,
+    TaintLetter,
+    StreamName,
+    SysctlName,
+);
+
+/// A rule's id: `[a-z0-9]` words joined by `-`, 3 to 64 characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slug(String);
+
+impl Slug {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Slug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Word for Slug {
+    const FORMAT: &'static str = "rule-id";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let good = (3..=64).contains(&text.len())
+            && text
+                .split('-')
+                .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+        if good {
+            return Ok(Slug(text.to_owned()));
+        }
+        let fault = Fault::new("bad-id", format!("{text:?} is not a rule id"));
+        let mut slug = String::new();
+        for word in text
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty())
+        {
+            if !slug.is_empty() {
+                slug.push('-');
+            }
+            slug.push_str(&word.to_ascii_lowercase());
+        }
+        Err(if (3..=64).contains(&slug.len()) && slug != text {
+            fault.help(format!("write `{slug}`: lower-case words and digits joined by `-`"))
+        } else {
+            fault.help("write 3 to 64 lower-case letters and digits, words joined by `-`")
+        })
+    }
+}
+
+/// A rule's title: one line of at most 120 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Title(String);
+
+impl Title {
+    /// The title as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Word for Title {
+    const FORMAT: &'static str = "title";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let text = text.trim();
+        if text.is_empty() || text.chars().any(char::is_control) || text.chars().count() > 120 {
+            return Err(Fault::new("bad-title", "a title is one line of 1 to 120 characters")
+                .help("say what breaks and where; the rest belongs into root_cause"));
+        }
+        Ok(Title(text.to_owned()))
+    }
+}
+
+/// A day: `2026-11-23`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Date(String);
+
+impl Date {
+    /// The day as `YYYY-MM-DD`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Word for Date {
+    const FORMAT: &'static str = "date";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let good = match parts.as_slice() {
+            [year, month, day] if [year.len(), month.len(), day.len()] == [4, 2, 2] => {
+                let number = |part: &str| part.parse::<u32>().unwrap_or(0);
+                let (year, month, day) = (number(year), number(month), number(day));
+                let days = match month {
+                    4 | 6 | 9 | 11 => 30,
+                    2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+                    2 => 28,
+                    _ => 31,
+                };
+                year >= 1991 && (1..=12).contains(&month) && (1..=days).contains(&day)
+            }
+            _ => false,
+        };
+        if good {
+            Ok(Date(text.to_owned()))
+        } else {
+            Err(Fault::new("bad-date", format!("{text:?} is not a date")).help("write it as 2026-11-23"))
+        }
+    }
+}
+
+/// A regular expression (linear-time: no look-around, no back-references), compiled when it is first needed.
+pub struct Pattern {
+    text: String,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl Pattern {
+    /// Bounds what one pattern may cost to compile and to hold, in bytes.
+    const SIZE_LIMIT: usize = 1 << 20;
+
+    fn compile(text: &str) -> Result<Regex, regex::Error> {
+        RegexBuilder::new(text).size_limit(Self::SIZE_LIMIT).build()
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The compiled pattern; `None` only for one that never passed [`Pattern::validate`].
+    pub fn regex(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| Self::compile(&self.text).ok()).as_ref()
+    }
+
+    /// Compiles the pattern for its errors.
+    pub fn validate(text: &str) -> Result<(), Fault> {
+        match Self::compile(text) {
+            Ok(_) => Ok(()),
+            Err(regex::Error::Syntax(report)) => {
+                // The report draws the pattern with a caret; its last line says what is wrong.
+                let reason = report
+                    .lines()
+                    .last()
+                    .unwrap_or("syntax error")
+                    .trim_start_matches("error: ");
+                let fault = Fault::new("bad-regex", format!("{text:?} is not a regular expression: {reason}"));
+                Err(if report.contains("look-around") || report.contains("backreferences") {
+                    fault.help("patterns run in linear time: split it, or use `none:`")
+                } else {
+                    fault.help("a literal `(`, `[`, `+`, `?`, `*` or `.` needs a backslash")
+                })
+            }
+            Err(error) => Err(Fault::new("bad-regex", format!("{text:?} cannot be used: {error}"))
+                .help("make the repetitions smaller")),
+        }
+    }
+}
+
+impl Word for Pattern {
+    const FORMAT: &'static str = "regex";
+
+    /// Does not compile: most patterns of a knowledge base are never needed for a given crash.
+    fn read(text: &str) -> Result<Self, Fault> {
+        if text.is_empty() {
+            return Err(Fault::new("bad-regex", "an empty pattern matches everything"));
+        }
+        Ok(Pattern {
+            text: text.to_owned(),
+            compiled: OnceLock::new(),
+        })
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}/", self.text)
+    }
+}
+
+/// A text in which `*` stands for anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob(String);
+
+impl Glob {
+    /// The glob as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the whole of `text` fits.
+    pub fn matches(&self, text: &str) -> bool {
+        glob(&self.0, text)
+    }
+
+    /// As [`Glob::matches`], letter case aside: for hardware names, which vendors spell as they like.
+    pub fn matches_any_case(&self, text: &str) -> bool {
+        glob(&self.0.to_ascii_lowercase(), &text.to_ascii_lowercase())
+    }
+}
+
+impl Word for Glob {
+    const FORMAT: &'static str = "glob";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        if text.trim().is_empty() || text.bytes().all(|b| b == b'*') {
+            return Err(Fault::new("always-true", format!("{text:?} fits anything")));
+        }
+        Ok(Glob(text.to_owned()))
+    }
+}
+
+/// Matches `*` only, in linear space and at most quadratic time: the first part is anchored, each further one is looked
+/// for behind the last.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part).and_then(|at| rest.get(at + part.len()..)) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// A place in code: `sym`, `sym+0x9`, `mod:sym`, with `*` for anything.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Symbol {
+    text: String,
+    module: Option<String>,
+    name: String,
+    offset: Option<u64>,
+    wild: bool,
+    spells_suffix: bool,
+}
+
+/// How a symbol token fits a place in code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is that place.
+    Yes,
+    /// It is another place.
+    No,
+    /// The function fits, but the place does not say its offset.
+    OffsetUnknown,
+}
+
+impl Symbol {
+    /// The token as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The function's name, when the token names exactly one.
+    pub fn exact_name(&self) -> Option<&str> {
+        (!self.wild).then_some(&*self.name)
+    }
+
+    /// Whether the token names one function by its whole name with the compiler's suffix.
+    pub fn spells_suffix(&self) -> bool {
+        self.spells_suffix
+    }
+
+    /// Holds the token against a place. Compiler suffixes count only when the token names one.
+    pub fn fits(&self, symbol: &str, module: Option<&str>, offset: Option<u64>) -> Fit {
+        let name = if self.spells_suffix {
+            symbol
+        } else {
+            normalise_symbol(symbol)
+        };
+        let named = if self.wild {
+            glob(&self.name, name)
+        } else {
+            self.name == name
+        };
+        if !named {
+            return Fit::No;
+        }
+        if let Some(wanted) = &self.module
+            && !module.is_some_and(|module| glob(wanted, &module.replace('-', "_")))
+        {
+            return Fit::No;
+        }
+        match (self.offset, offset) {
+            (None, _) => Fit::Yes,
+            (Some(_), None) => Fit::OffsetUnknown,
+            (Some(wanted), Some(found)) if wanted == found => Fit::Yes,
+            (Some(_), Some(_)) => Fit::No,
+        }
+    }
+}
+
+impl fmt::Debug for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Word for Symbol {
+    const FORMAT: &'static str = "symbol";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let bad = |message: String| Fault::new("bad-symbol", message);
+        let (place, offset) = match text.split_once('+') {
+            None => (text, None),
+            Some((place, offset)) => (place, Some(read_offset(text, place, offset)?)),
+        };
+        let (module, name) = match place.split_once(':') {
+            None => (None, place),
+            Some((module, name)) => (Some(module), name),
+        };
+        if name.is_empty() || module.is_some_and(str::is_empty) {
+            return Err(bad(format!("{text:?} names no function")).help("write `sym`, `sym+0x9` or `module:sym`"));
+        }
+        if name.ends_with('?') {
+            return Err(bad(format!("`{text}`: only an item of `frames` may be unreliable"))
+                .help(format!("write `{}`", text.trim_end_matches('?'))));
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '*' | '$');
+        if let Some(odd) = name.chars().find(|&c| !allowed(c)) {
+            return Err(bad(format!(
+                "{text:?} is not a function's name: {odd:?} cannot be part of one"
+            ))
+            .help("write `sym`, `sym+0x9` or `module:sym`; `*` stands for anything"));
+        }
+        if let Some(module) = module
+            && let Some(odd) = module
+                .chars()
+                .find(|&c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '*')))
+        {
+            return Err(bad(format!(
+                "{module:?} is not a module's name: {odd:?} cannot be part of one"
+            )));
+        }
+        if name.chars().all(|c| c == '*') && module.is_none() {
+            return Err(Fault::new("always-true", format!("{text:?} fits any function")));
+        }
+        let spells_suffix = normalise_symbol(name) != name;
+        Ok(Symbol {
+            text: text.to_owned(),
+            module: module.map(|module| module.replace('-', "_")),
+            name: name.to_owned(),
+            offset,
+            wild: name.contains('*'),
+            spells_suffix,
+        })
+    }
+}
+
+fn read_offset(text: &str, place: &str, offset: &str) -> Result<u64, Fault> {
+    if let Some(number) = offset
+        .strip_prefix("0x")
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+    {
+        return Ok(number);
+    }
+    if offset.contains('/') {
+        let (offset, _) = offset.split_once('/').unwrap_or((offset, ""));
+        return Err(Fault::new(
+            "bad-symbol",
+            format!("`{text}`: a function's size differs from build to build"),
+        )
+        .help(format!("write `{place}+{offset}`")));
+    }
+    let fault = Fault::new(
+        "decimal-offset",
+        format!("`{text}`: an offset is written in hex, with 0x"),
+    );
+    Err(match offset.parse::<u64>() {
+        Ok(number) => fault.help(format!("`crash` prints decimal offsets: write `{place}+{number:#x}`")),
+        Err(_) => Fault::new("bad-symbol", format!("`{text}`: {offset:?} is not an offset")).help("write `sym+0x9`"),
+    })
+}
+
+/// A [`Symbol`] as an item of `frames`: a `?` behind it also accepts a frame that the kernel printed with one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FrameSymbol {
+    /// Which function.
+    pub symbol: Symbol,
+    /// Whether an unreliable frame will do.
+    pub unreliable_too: bool,
+}
+
+impl fmt::Debug for FrameSymbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for FrameSymbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}{}",
+            self.symbol.as_str(),
+            if self.unreliable_too { "?" } else { "" }
+        )
+    }
+}
+
+impl Word for FrameSymbol {
+    const FORMAT: &'static str = "frame";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let (name, unreliable_too) = match text.strip_suffix('?') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let symbol = Symbol::read(name)?;
+        Ok(FrameSymbol { symbol, unreliable_too })
+    }
+}
+
+/// The registers that a report can hold, in its spelling (lower case, unpadded).
+pub const REGISTERS: &[&str] = &[
+    // x86_64 and i386
+    "rip", "rsp", "rbp", "rflags", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+    "r14", "r15", "orig_rax", "cs", "ss", "ds", "es", "fs", "gs", "cr0", "cr2", "cr3", "cr4", "eip", "esp", "ebp",
+    "eflags", "eax", "ebx", "ecx", "edx", "esi", "edi", // arm64
+    "pc", "sp", "lr", "pstate", "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13",
+    "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x29",
+    "x30",
+];
+
+/// A register by its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Register(String);
+
+impl Register {
+    /// The pseudo register that stands for each of the general ones.
+    pub const ANY: &'static str = "any";
+
+    /// The register's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it stands for each of the general registers.
+    pub fn is_any(&self) -> bool {
+        self.0 == Self::ANY
+    }
+}
+
+impl Word for Register {
+    const FORMAT: &'static str = "register";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        if REGISTERS.contains(&text) || text == Self::ANY {
+            return Ok(Register(text.to_owned()));
+        }
+        let fault = Fault::new("unknown-register", format!("{text:?} is not a register"));
+        let lower = text.to_ascii_lowercase();
+        // An oops pads (R08) and old ones print 32-bit names in capitals.
+        let unpadded = lower
+            .strip_prefix("r0")
+            .map_or(lower.clone(), |number| format!("r{number}"));
+        Err(if REGISTERS.contains(&&*unpadded) {
+            fault.help(format!("write `{unpadded}`: lower case, not padded"))
+        } else {
+            match nearest(&lower, REGISTERS.iter().copied()) {
+                Some(near) => fault.help(format!("did you mean `{near}`?")),
+                None => fault.help("write a register as the report spells it: rdi, r8, cr2, …"),
+            }
+        })
+    }
+}
+
+/// A value to compare with: a register, or `fault.address`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// A register at the fault.
+    Register(Register),
+    /// The address whose access failed.
+    FaultAddress,
+    /// A number: `0xffffffff81000000`.
+    Number(u64),
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operand::Register(register) => f.write_str(register.as_str()),
+            Operand::FaultAddress => f.write_str("fault.address"),
+            Operand::Number(number) => write!(f, "{number:#x}"),
+        }
+    }
+}
+
+impl Word for Operand {
+    const FORMAT: &'static str = "register-or-address";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        if text == "fault.address" {
+            return Ok(Operand::FaultAddress);
+        }
+        if let Some(number) = text
+            .strip_prefix("0x")
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        {
+            return Ok(Operand::Number(number));
+        }
+        if text == Register::ANY {
+            return Err(Fault::new("unknown-register", "`any` cannot be compared with").help("name one register"));
+        }
+        Register::read(text).map(Operand::Register)
+    }
+}
+
+/// A length of time: `208d`, `1d12h`, `90s`, `2.5h`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    text: String,
+    seconds: f64,
+}
+
+impl Span {
+    /// The length as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The length in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+}
+
+impl Word for Span {
+    const FORMAT: &'static str = "duration";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let bad = || {
+            Fault::new("bad-duration", format!("{text:?} is not a length of time"))
+                .help("write 208d, 12h, 90s or 1d12h")
+        };
+        let mut seconds = 0.0;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+            let (number, after) = rest.split_at(digits);
+            let number: f64 = number.parse().map_err(|_| bad())?;
+            let unit = after.chars().next().ok_or_else(bad)?;
+            let factor = match unit {
+                's' => 1.0,
+                'm' => 60.0,
+                'h' => 3600.0,
+                'd' => 86_400.0,
+                'w' => 604_800.0,
+                _ => return Err(bad()),
+            };
+            seconds += number * factor;
+            rest = after.get(unit.len_utf8()..).unwrap_or_default();
+        }
+        if text.is_empty() {
+            return Err(bad());
+        }
+        Ok(Span {
+            text: text.to_owned(),
+            seconds,
+        })
+    }
+}
+
+/// A taint letter, as `Tainted:` prints it (Documentation/admin-guide/tainted-kernels.rst; H, T, Z: RHEL's own).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaintLetter(String);
+
+impl TaintLetter {
+    /// The letter.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Word for TaintLetter {
+    const FORMAT: &'static str = "taint-letter";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        const LETTERS: &str = "PFSRMBUDAWCIOELKXTNJHZ";
+        if text.len() == 1 && LETTERS.contains(text) {
+            return Ok(TaintLetter(text.to_owned()));
+        }
+        let fault = Fault::new("bad-taint", format!("{text:?} is not a taint letter"));
+        Err(if text == "G" {
+            fault.help("G means that no proprietary module is loaded: write `{not: [P]}`")
+        } else if text.len() > 1 && text.chars().all(|c| LETTERS.contains(c)) {
+            let letters: Vec<String> = text.chars().map(String::from).collect();
+            fault.help(format!("write [{}]", letters.join(", ")))
+        } else {
+            fault.help(format!("the letters are {LETTERS}"))
+        })
+    }
+}
+
+/// A stream's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamName(String);
+
+impl StreamName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Word for StreamName {
+    const FORMAT: &'static str = "stream";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        use crate::crash::stream::NAMES;
+        if NAMES.contains(&text) {
+            return Ok(StreamName(text.to_owned()));
+        }
+        let fault = Fault::new("unknown-stream", format!("{text:?} is not a stream of kernel builds"));
+        let alias = match text.to_ascii_lowercase().as_str() {
+            "mainline" | "stable" | "linux" | "vanilla" => Some("upstream"),
+            "suse" | "sle" | "sle12" | "sle15" => Some("sles"),
+            "amazon" | "al2" | "amzn2" | "al2023" => Some("amzn"),
+            "ol" | "oracle" => Some("uek"),
+            "mariner" => Some("azurelinux"),
+            "pve" => Some("proxmox"),
+            word => ["rhel", "centos", "ol"]
+                .iter()
+                .find_map(|prefix| word.strip_prefix(prefix))
+                .and_then(|number| {
+                    NAMES
+                        .iter()
+                        .find(|name| name.strip_prefix("el") == Some(number))
+                        .copied()
+                }),
+        };
+        Err(match alias.or_else(|| nearest(text, NAMES.iter().copied())) {
+            Some(near) => fault.help(format!("did you mean `{near}`?")),
+            None => fault.help(format!("the streams are {}", NAMES.join(", "))),
+        })
+    }
+}
+
+/// A sysctl's name: `vm.min_free_kbytes`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SysctlName(String);
+
+impl SysctlName {
+    /// The name, with dots.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Word for SysctlName {
+    const FORMAT: &'static str = "sysctl-name";
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        // Names under net and dev may hold interface names: net.ipv4.conf.eth0/1.rp_filter.
+        let good = text.contains('.')
+            && text.split('.').all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-/*".contains(&b))
+            });
+        if good {
+            return Ok(SysctlName(text.to_owned()));
+        }
+        let fault = Fault::new("bad-sysctl-name", format!("{text:?} is not a sysctl's name"));
+        Err(if let Some(path) = text.strip_prefix("/proc/sys/") {
+            fault.help(format!("write `{}`", path.replace('/', ".")))
+        } else {
+            fault.help("write it as `sysctl` does: vm.min_free_kbytes")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault<T: Word>(text: &str) -> (&'static str, String) {
+        match T::read(text) {
+            Ok(_) => panic!("{text:?} was accepted"),
+            Err(fault) => (fault.code, fault.help.unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn an_offset_is_written_in_hex() {
+        let (code, help) = fault::<Symbol>("down_read_trylock+9");
+        assert_eq!(code, "decimal-offset");
+        assert!(help.contains("`down_read_trylock+0x9`"), "{help}");
+        assert_eq!(fault::<Symbol>("sym+0x9/0x50").0, "bad-symbol");
+        assert_eq!(fault::<Symbol>("sym+nine").0, "bad-symbol");
+        assert_eq!(fault::<FrameSymbol>("sym+17?").0, "decimal-offset");
+        assert!(fault::<Symbol>("sym+16").1.contains("sym+0x10"));
+    }
+
+    #[test]
+    fn a_symbol_fits_with_and_without_what_the_compiler_added() {
+        let fits = |token: &str, symbol: &str, module: Option<&str>, offset| {
+            Symbol::read(token).unwrap().fits(symbol, module, offset)
+        };
+        assert_eq!(fits("f", "f.isra.0", None, None), Fit::Yes);
+        assert_eq!(fits("f", "f.isra.0.cold", None, None), Fit::Yes);
+        assert_eq!(fits("f.isra.0", "f.isra.0", None, None), Fit::Yes);
+        assert_eq!(fits("f.isra.0", "f", None, None), Fit::No);
+        assert_eq!(fits("f*", "frob.part.3", None, None), Fit::Yes);
+        assert_eq!(fits("*_trylock", "down_read_trylock", None, None), Fit::Yes);
+        assert_eq!(fits("f+0x9", "f", None, Some(9)), Fit::Yes);
+        assert_eq!(fits("f+0x9", "f", None, Some(5)), Fit::No);
+        assert_eq!(fits("f+0x9", "f", None, None), Fit::OffsetUnknown);
+        assert_eq!(fits("f+0x9", "g", None, None), Fit::No);
+        assert_eq!(fits("dm-mod:f", "f", Some("dm_mod"), None), Fit::Yes);
+        assert_eq!(fits("dm_mod:f", "f", None, None), Fit::No);
+        assert_eq!(fits("dm_mod:*", "f", Some("dm_mod"), None), Fit::Yes);
+    }
+
+    #[test]
+    fn globs_are_whole_and_anchored() {
+        for (pattern, text, fits) in [
+            ("kworker/*", "kworker/0:1", true),
+            ("kworker/*", "akworker/0", false),
+            ("*a*b", "xxaxxb", true),
+            ("*a*b", "xxbxxa", false),
+            ("ab*b", "ab", false),
+            ("a*a", "aa", true),
+            ("a*a", "a", false),
+            ("x", "x", true),
+            ("x", "xy", false),
+        ] {
+            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn bad_words_say_what_to_write() {
+        assert!(fault::<Slug>("Bad Slug").1.contains("`bad-slug`"));
+        assert_eq!(fault::<Slug>("a--b").0, "bad-id");
+        assert!(fault::<Register>("R08").1.contains("`r8`"));
+        assert!(fault::<Register>("rdj").1.contains("did you mean"));
+        assert!(fault::<StreamName>("rhel7").1.contains("`el7`"));
+        assert!(fault::<StreamName>("mainline").1.contains("`upstream`"));
+        assert!(fault::<TaintLetter>("PO").1.contains("[P, O]"));
+        assert!(
+            fault::<SysctlName>("/proc/sys/vm/swappiness")
+                .1
+                .contains("vm.swappiness")
+        );
+        assert_eq!(fault::<Date>("2026-02-29").0, "bad-date");
+        assert_eq!(fault::<Span>("208").0, "bad-duration");
+        assert_eq!(fault::<Glob>("*").0, "always-true");
+        assert_eq!(Pattern::validate("a(b").unwrap_err().code, "bad-regex");
+        assert_eq!(Pattern::validate("(?=x)").unwrap_err().code, "bad-regex");
+    }
+
+    #[test]
+    fn lengths_of_time_add_up() {
+        assert_eq!(Span::read("1d12h").unwrap().seconds(), 129_600.0);
+        assert_eq!(Span::read("208.5d").unwrap().seconds(), 18_014_400.0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn globs_agree_with_regexes(pattern in "[ab*]{1,8}", text in "[ab]{0,8}") {
+            let regex = Regex::new(&format!("^{}$", pattern.replace('*', ".*"))).unwrap();
+            proptest::prop_assert_eq!(glob(&pattern, &text), regex.is_match(&text));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,20}") {
+            for format in ["rule-id", "title", "date", "glob", "symbol", "frame", "register", "register-or-address",
+                "duration", "taint-letter", "stream", "sysctl-name", "value"] {
+                let _ = check_format(format, &text);
+            }
+        }
+    }
+}
