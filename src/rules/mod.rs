@@ -1,12 +1,33 @@
 //! The knowledge base: YAML rules → predicates → three-valued verdicts with their evidence.
 //!
-//! It sees a [`crate::crash::CrashReport`] and a `Probe` (a way to ask for memory), never a file format or a terminal.
+//! It sees a [`crate::crash::CrashReport`] and a [`Probe`] (a way to ask for memory), never a file format or a terminal.
+//!
+//! - [`schema`]: the rule format as types.
+//! - [`diagnostic`], `tree`, `shape`, `check`, `read`: a rule file's text → a rule, or everything that is wrong with it.
+//! - [`pack`]: files and folders of rules → the knowledge base, checked against each other.
+//! - [`evaluate`]: one rule's predicates over one report.
+//! - [`affected`], `version`: does this kernel have the bug?
+//! - [`identify`](mod@identify): tiers, evidence, folding, near misses; `index` spares asking every rule.
+//! - [`advice`], [`reference`]: what to do, and where it is written up.
 
+pub mod advice;
 pub mod affected;
 mod answer;
+mod check;
+pub mod diagnostic;
+pub mod evaluate;
+pub mod identify;
+mod index;
+pub mod pack;
+mod read;
 pub mod reference;
 pub mod schema;
+mod shape;
 mod suggest;
+mod tree;
 pub mod version;
 
 pub use answer::Answer;
+pub use evaluate::{Evidence, NoAnswer, Part, Probe};
+pub use identify::{Identification, Match, Near, Tier, identify, identify_naively};
+pub use pack::{KnowledgeBase, LoadedRule, Loading};

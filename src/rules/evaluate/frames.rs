@@ -1,0 +1,182 @@
+//! Predicates over the stack: functions in order, next to each other, any, none.
+//!
+//! Frames come innermost first and without panic and entry code. A function that is not there is known to be absent
+//! only when the stack reaches its end, or when the frames that are looked at are all known.
+
+use super::{Answer, Context};
+use crate::crash::Frame;
+use crate::rules::schema::{Fit, FrameItem, FrameSymbol};
+
+/// How a frame fits a token when some of it may be unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Match {
+    Sure,
+    Maybe,
+    No,
+}
+
+fn fit(token: &FrameSymbol, frame: &Frame) -> Match {
+    let Some(symbol) = &frame.symbol else {
+        // An address that no symbol covers may be anything.
+        return Match::Maybe;
+    };
+    match token.symbol.fits(symbol, frame.module.as_deref(), frame.offset) {
+        Fit::No => Match::No,
+        _ if !frame.reliable && !token.unreliable_too => Match::No,
+        Fit::Yes => Match::Sure,
+        Fit::OffsetUnknown => Match::Maybe,
+    }
+}
+
+fn fit_item(item: &FrameItem, frame: &Frame) -> Match {
+    let mut best = Match::No;
+    for token in &item.0 {
+        match fit(token, frame) {
+            Match::Sure => return Match::Sure,
+            Match::Maybe => best = Match::Maybe,
+            Match::No => {}
+        }
+    }
+    best
+}
+
+/// The frames that a predicate looks at, and whether no other could belong there.
+fn scope<'c>(within: Option<u32>, context: &'c Context<'_>) -> (&'c [&'c Frame], bool) {
+    let frames = context.frames.as_slice();
+    let complete = context.stack_complete();
+    let Some(within) = within else {
+        return (frames, complete);
+    };
+    // Frames that are not sure do not count as levels.
+    let mut levels = 0;
+    let end = frames
+        .iter()
+        .position(|frame| {
+            levels += u32::from(frame.reliable);
+            levels > within
+        })
+        .unwrap_or(frames.len());
+    let filled = levels >= within;
+    (frames.get(..end).unwrap_or(frames), complete || filled)
+}
+
+/// Finds the items in order, gaps allowed; `lenient` takes a frame that may be the function.
+fn find_ordered(items: &[FrameItem], frames: &[&Frame], lenient: bool) -> Option<Vec<usize>> {
+    let mut at = 0;
+    let mut found = Vec::with_capacity(items.len());
+    for item in items {
+        let rest = frames.get(at..)?;
+        let step = rest.iter().position(|frame| taken(fit_item(item, frame), lenient))?;
+        found.push(at + step);
+        at += step + 1;
+    }
+    Some(found)
+}
+
+fn taken(fit: Match, lenient: bool) -> bool {
+    fit == Match::Sure || lenient && fit == Match::Maybe
+}
+
+/// Finds the items as callers of each other. Inlined and unsure frames between them do not count, unless they fit.
+fn find_adjacent(items: &[FrameItem], frames: &[&Frame], lenient: bool) -> Option<Vec<usize>> {
+    'start: for start in 0..frames.len() {
+        let mut found = Vec::with_capacity(items.len());
+        let mut at = start;
+        for item in items {
+            loop {
+                let Some(frame) = frames.get(at) else {
+                    continue 'start;
+                };
+                at += 1;
+                if taken(fit_item(item, frame), lenient) {
+                    found.push(at - 1);
+                    break;
+                }
+                if found.is_empty() || frame.reliable && !frame.inlined {
+                    continue 'start;
+                }
+            }
+        }
+        return Some(found);
+    }
+    None
+}
+
+fn answer(find: impl Fn(bool) -> bool, complete: bool) -> Answer {
+    if find(false) {
+        Answer::Yes
+    } else if !complete || find(true) {
+        Answer::Unknown
+    } else {
+        Answer::No
+    }
+}
+
+pub(super) fn ordered(items: &[FrameItem], within: Option<u32>, context: &Context<'_>) -> Answer {
+    let (frames, complete) = scope(within, context);
+    answer(|lenient| find_ordered(items, frames, lenient).is_some(), complete)
+}
+
+pub(super) fn adjacent(items: &[FrameItem], within: Option<u32>, context: &Context<'_>) -> Answer {
+    let (frames, complete) = scope(within, context);
+    answer(|lenient| find_adjacent(items, frames, lenient).is_some(), complete)
+}
+
+pub(super) fn any(tokens: &[FrameSymbol], within: Option<u32>, context: &Context<'_>) -> Answer {
+    let (frames, complete) = scope(within, context);
+    let found = |lenient| {
+        frames
+            .iter()
+            .any(|frame| tokens.iter().any(|token| taken(fit(token, frame), lenient)))
+    };
+    answer(found, complete)
+}
+
+pub(super) fn found_ordered(items: &[FrameItem], within: Option<u32>, context: &Context<'_>) -> Option<String> {
+    let (frames, _) = scope(within, context);
+    describe(find_ordered(items, frames, false), frames)
+}
+
+pub(super) fn found_adjacent(items: &[FrameItem], within: Option<u32>, context: &Context<'_>) -> Option<String> {
+    let (frames, _) = scope(within, context);
+    describe(find_adjacent(items, frames, false), frames)
+}
+
+pub(super) fn found_any(tokens: &[FrameSymbol], within: Option<u32>, context: &Context<'_>) -> Option<String> {
+    let (frames, _) = scope(within, context);
+    let found = frames
+        .iter()
+        .position(|frame| tokens.iter().any(|token| fit(token, frame) == Match::Sure));
+    describe(found.map(|index| vec![index]), frames)
+}
+
+/// The frames that fitted, or else the innermost few that did not.
+fn describe(found: Option<Vec<usize>>, frames: &[&Frame]) -> Option<String> {
+    const SHOWN: usize = 6;
+    let name = |frame: &&Frame| {
+        let symbol = frame.symbol.as_deref().unwrap_or("?");
+        format!("{symbol}{}", if frame.reliable { "" } else { "?" })
+    };
+    let names: Vec<String> = match &found {
+        Some(indices) => indices
+            .iter()
+            .filter_map(|&index| frames.get(index))
+            .map(name)
+            .collect(),
+        None => frames
+            .iter()
+            .filter(|frame| frame.reliable)
+            .take(SHOWN)
+            .map(name)
+            .collect(),
+    };
+    if names.is_empty() {
+        return None;
+    }
+    let more = if found.is_none() && frames.iter().filter(|frame| frame.reliable).count() > SHOWN {
+        " < …"
+    } else {
+        ""
+    };
+    Some(format!("{}{more}", names.join(" < ")))
+}

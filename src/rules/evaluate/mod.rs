@@ -1,0 +1,224 @@
+//! Answers a rule's predicates over a report, three-valued, and says what was found.
+//!
+//! A block is walked leaf by leaf ([`leaf`]), cheapest first; each group of predicates has a file of its own. It knows
+//! one rule's conditions and one report, nothing of tiers or of other rules.
+
+mod frames;
+mod leaf;
+mod log;
+mod machine;
+mod value;
+
+use std::fmt;
+
+use serde::Serialize;
+
+pub use leaf::Leaf;
+
+use super::answer::Answer;
+use super::schema::{Block, Fit, Symbol};
+use crate::addr::VirtAddr;
+use crate::crash::{CrashReport, Frame, PanicKind};
+
+/// A way to ask the dump's memory. Without one, what needs memory is unknown.
+pub trait Probe {
+    /// Reads the member `field` (a path: `lru.next`) of the object of type `type_name` at `at`, as an unsigned number;
+    /// a bit field shifted down.
+    fn member(&self, at: VirtAddr, type_name: &str, field: &str) -> Result<u64, NoAnswer>;
+
+    /// Whether `at` points to an object of the named type or slab cache.
+    fn points_to(&self, at: VirtAddr, name: &str) -> Result<bool, NoAnswer>;
+}
+
+/// Why memory did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct NoAnswer {
+    /// In plain words: "no type information for this kernel".
+    pub why: String,
+}
+
+/// A report as predicates look at it.
+pub struct Context<'a> {
+    /// The report.
+    pub report: &'a CrashReport,
+    /// A way to ask for memory.
+    pub probe: Option<&'a dyn Probe>,
+    /// The stack without panic and entry code.
+    frames: Vec<&'a Frame>,
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("frames", &self.frames.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One predicate's answer, and what it rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// The predicate as the rule words it: `fault: down_read_trylock`.
+    pub predicate: String,
+    /// Its answer.
+    pub answer: Answer,
+    /// What the report holds there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// The rule file's line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// Whether the rule needs it or is confirmed by it.
+    pub part: Part,
+    /// Where the answer is unknown: what would supply it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs: Option<String>,
+}
+
+/// The part of a rule that a predicate belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// All of these must hold.
+    Match,
+    /// These lift "likely" to "exact".
+    Confirm,
+}
+
+impl Part {
+    /// The key of the part in a rule file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Part::Match => "match",
+            Part::Confirm => "confirm",
+        }
+    }
+}
+
+impl<'a> Context<'a> {
+    /// Looks at a report.
+    pub fn new(report: &'a CrashReport, probe: Option<&'a dyn Probe>) -> Self {
+        let frames = report.frames.iter().filter(|frame| !frame.machinery).collect();
+        Context { report, probe, frames }
+    }
+
+    /// The class of failure, when one could be told.
+    pub fn kind(&self) -> Option<PanicKind> {
+        let kind = self.report.panic.as_ref()?.kind;
+        (kind != PanicKind::Unknown).then_some(kind)
+    }
+
+    /// The name of the function that faulted or was interrupted.
+    pub fn fault_symbol(&self) -> Option<&'a str> {
+        self.report.fault.as_ref()?.symbol.as_deref()
+    }
+
+    /// A register's value at the fault.
+    fn register(&self, name: &str) -> Option<u64> {
+        let fault = self.report.fault.as_ref()?;
+        let value = fault.registers.get(name).copied();
+        value
+            .or_else(|| (name == "rip").then_some(fault.address).flatten())
+            .map(|value| value.0)
+    }
+
+    /// Whether the stack's frames reach its end.
+    fn stack_complete(&self) -> bool {
+        self.report.stack.as_ref().is_some_and(|stack| stack.complete)
+    }
+
+    /// How the fault's symbol fits a token.
+    fn fault_fits(&self, token: &Symbol) -> Answer {
+        let Some(fault) = &self.report.fault else {
+            // No place was stopped on a stack that is known to its end: there was no fault.
+            return Answer::absent_from(self.stack_complete());
+        };
+        match &fault.symbol {
+            None => Answer::Unknown,
+            Some(symbol) => match token.fits(symbol, fault.module.as_deref(), fault.offset) {
+                Fit::Yes => Answer::Yes,
+                Fit::No => Answer::No,
+                Fit::OffsetUnknown => Answer::Unknown,
+            },
+        }
+    }
+
+    /// What the report says of a fact that it lacks.
+    fn why_missing(&self, fact: &str) -> Option<&'a str> {
+        let about = |missing: &&crate::crash::Missing| {
+            missing.fact == fact
+                || missing
+                    .fact
+                    .strip_prefix(fact)
+                    .is_some_and(|rest| rest.starts_with('.'))
+                || fact
+                    .strip_prefix(missing.fact.as_str())
+                    .is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.report
+            .missing
+            .iter()
+            .find(about)
+            .map(|missing| missing.why.as_str())
+    }
+}
+
+/// Whether all of a block holds. Stops at the first no; makes no text.
+pub fn holds(block: &Block, context: &Context<'_>) -> Answer {
+    let mut whole = Answer::Yes;
+    leaf::visit(block, &mut |leaf| {
+        whole = whole.and(leaf.answer(context));
+        !whole.is_no()
+    });
+    whole
+}
+
+/// A block's predicates, cheapest first.
+pub fn leaves(block: &Block) -> Vec<Leaf<'_>> {
+    let mut leaves = Vec::new();
+    leaf::visit(block, &mut |leaf| {
+        leaves.push(leaf);
+        true
+    });
+    leaves
+}
+
+/// Every predicate of a block with its answer, in the order of the rule file. `line` tells a path's line.
+pub fn evidence(
+    block: &Block,
+    part: Part,
+    context: &Context<'_>,
+    line: &dyn Fn(&str) -> Option<usize>,
+) -> Vec<Evidence> {
+    let mut rows = Vec::new();
+    leaf::visit(block, &mut |leaf| {
+        let answer = leaf.answer(context);
+        rows.push(Evidence {
+            predicate: leaf.to_string(),
+            answer,
+            found: leaf.found(context),
+            line: line(&format!("{}.{}", part.key(), leaf.path())),
+            part,
+            needs: (answer == Answer::Unknown).then(|| leaf.needs(context)),
+        });
+        true
+    });
+    rows.sort_by_key(|row| row.line);
+    rows
+}
+
+/// Whether a telling predicate (fault, frames, panic, log) of a block is yes, inside `any` too.
+pub fn tells(block: &Block, context: &Context<'_>) -> bool {
+    let mut telling = false;
+    leaf::visit(block, &mut |leaf| {
+        telling = match &leaf {
+            Leaf::Any(blocks) => blocks
+                .iter()
+                .any(|inner| holds(inner, context).is_yes() && tells(inner, context)),
+            other => other.is_telling() && other.answer(context).is_yes(),
+        };
+        !telling
+    });
+    telling
+}

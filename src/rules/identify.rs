@@ -1,0 +1,302 @@
+//! Rules and a report → verdicts: how sure, on what evidence, what it explains better, and what came close.
+//!
+//! Tiers are derived, there are no weights. Order and text depend on nothing but rules and report.
+
+use std::cmp::Reverse;
+
+use serde::Serialize;
+
+use super::advice::{Advice, advice};
+use super::affected::{Ceiling, Standing, standing};
+use super::answer::Answer;
+use super::evaluate::{Context, Evidence, Part, Probe, evidence, holds, tells};
+use super::pack::{KnowledgeBase, LoadedRule};
+use super::reference::{Link, link};
+use super::schema::{Scope, Status};
+use crate::crash::CrashReport;
+
+/// How sure a match is. The order is the order of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// The signature holds, something confirms it, nothing speaks against it, and the release is known to have the bug.
+    Exact,
+    /// The signature holds and nothing speaks against it.
+    Likely,
+    /// The signature holds, but a confirming fact does not, or this kernel is not known to have the bug.
+    Related,
+}
+
+/// A rule whose signature holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Match {
+    /// The rule's id.
+    pub rule: String,
+    /// Its title.
+    pub title: String,
+    /// How sure.
+    pub tier: Tier,
+    /// Whether it names one bug or a class of crash.
+    pub scope: Scope,
+    /// How far the rule has come: `test` is used, and not reviewed.
+    pub status: Status,
+    /// Why it is no more than that. Absent when it is exact, and for a general rule that nothing speaks against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Every predicate with its answer, in the order of the rule file.
+    pub evidence: Vec<Evidence>,
+    /// The more general rules that hold too, and that this one explains better.
+    pub folded: Vec<String>,
+    /// What is known of this kernel and this bug; absent for a general rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affected: Option<Standing>,
+    /// Where it is written up.
+    pub references: Vec<Link>,
+    /// What goes wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_cause: Option<String>,
+    /// What to do about it.
+    pub mitigations: Vec<Advice>,
+    /// The rule that took the place of this deprecated one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
+    /// The rule file.
+    #[serde(skip)]
+    pub file: String,
+}
+
+/// A rule that might hold, if only the report said more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Near {
+    /// The rule's id.
+    pub rule: String,
+    /// Its title.
+    pub title: String,
+    /// What the report does not say.
+    pub missing: Vec<MissingEvidence>,
+}
+
+/// A predicate that could not be answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissingEvidence {
+    /// The predicate as the rule words it.
+    pub predicate: String,
+    /// What would answer it.
+    pub needs: String,
+    /// The rule file's line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+}
+
+/// What the knowledge base says of a crash.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Identification {
+    /// The rules that match, best first.
+    pub matches: Vec<Match>,
+    /// At most [`MAX_NEAR`] that came close, nearest first.
+    pub near: Vec<Near>,
+}
+
+/// How many near misses are told.
+pub const MAX_NEAR: usize = 5;
+
+impl Identification {
+    /// The bug that the crash is labelled with: the first bug rule that is exact or likely.
+    pub fn label(&self) -> Option<&Match> {
+        self.matches
+            .iter()
+            .find(|found| found.scope == Scope::Bug && found.tier <= Tier::Likely)
+    }
+}
+
+/// Names the crash.
+pub fn identify(base: &KnowledgeBase, report: &CrashReport, probe: Option<&dyn Probe>) -> Identification {
+    let candidates = base.index().candidates(report);
+    among(base, &candidates, report, probe)
+}
+
+/// Names the crash by asking every rule: what [`identify`] must agree with.
+pub fn identify_naively(base: &KnowledgeBase, report: &CrashReport, probe: Option<&dyn Probe>) -> Identification {
+    among(base, base.index().in_force(), report, probe)
+}
+
+struct Found {
+    at: usize,
+    verdict: Match,
+}
+
+struct Close {
+    near: Near,
+    /// Bug rules before general ones, those that could become a label first, then by how little is missing.
+    rank: (bool, bool, usize, Reverse<usize>),
+}
+
+fn among(
+    base: &KnowledgeBase,
+    candidates: &[usize],
+    report: &CrashReport,
+    probe: Option<&dyn Probe>,
+) -> Identification {
+    let context = Context::new(report, probe);
+    let mut found = Vec::new();
+    let mut close = Vec::new();
+    for &at in candidates {
+        let Some(loaded) = base.rules().get(at) else { continue };
+        match holds(&loaded.rule.matches, &context) {
+            Answer::Yes => found.push(Found {
+                at,
+                verdict: verdict(loaded, &context),
+            }),
+            Answer::Unknown if tells(&loaded.rule.matches, &context) => close.push((at, near(loaded, &context))),
+            Answer::Unknown | Answer::No => {}
+        }
+    }
+    // What a match explains better would not add anything by nearly matching.
+    close.retain(|(at, _)| {
+        !found
+            .iter()
+            .any(|found| base.generals(found.at).is_some_and(|generals| generals.contains(at)))
+    });
+    fold(base, &mut found);
+    found.sort_by(|a, b| rank(&a.verdict).cmp(&rank(&b.verdict)));
+    close.sort_by(|(_, a), (_, b)| (&a.rank, &a.near.rule).cmp(&(&b.rank, &b.near.rule)));
+    Identification {
+        matches: found.into_iter().map(|found| found.verdict).collect(),
+        near: close.into_iter().take(MAX_NEAR).map(|(_, close)| close.near).collect(),
+    }
+}
+
+/// Surest first; a bug before a class of crash; then the one with more behind it; then by id.
+fn rank(verdict: &Match) -> (Tier, Scope, Reverse<usize>, Reverse<usize>, &str) {
+    let yes = |part| {
+        let rows = verdict.evidence.iter();
+        rows.filter(|row| row.part == part && row.answer.is_yes()).count()
+    };
+    (
+        verdict.tier,
+        verdict.scope,
+        Reverse(yes(Part::Confirm)),
+        Reverse(yes(Part::Match)),
+        &verdict.rule,
+    )
+}
+
+/// Takes a general rule out where a special one that holds as surely explains it better. A special rule that is only
+/// related hides nothing that is likely.
+fn fold(base: &KnowledgeBase, found: &mut Vec<Found>) {
+    let standing: Vec<(usize, Tier, String)> = found
+        .iter()
+        .map(|found| (found.at, found.verdict.tier, found.verdict.rule.clone()))
+        .collect();
+    let folds = |special: usize, special_tier: Tier, general: usize, general_tier: Tier| {
+        (special_tier <= Tier::Likely || special_tier <= general_tier)
+            && base
+                .generals(special)
+                .is_some_and(|generals| generals.contains(&general))
+    };
+    for special in found.iter_mut() {
+        special.verdict.folded = standing
+            .iter()
+            .filter(|(at, tier, _)| folds(special.at, special.verdict.tier, *at, *tier))
+            .map(|(_, _, id)| id.clone())
+            .collect();
+        special.verdict.folded.sort();
+    }
+    found.retain(|general| {
+        !standing
+            .iter()
+            .any(|(at, tier, _)| folds(*at, *tier, general.at, general.verdict.tier))
+    });
+}
+
+fn rows(loaded: &LoadedRule, context: &Context<'_>) -> Vec<Evidence> {
+    let line = |path: &str| loaded.line(path);
+    let mut rows = evidence(&loaded.rule.matches, Part::Match, context, &line);
+    if let Some(confirm) = &loaded.rule.confirm {
+        rows.extend(evidence(confirm, Part::Confirm, context, &line));
+    }
+    rows
+}
+
+fn verdict(loaded: &LoadedRule, context: &Context<'_>) -> Match {
+    let rule = &loaded.rule;
+    let evidence = rows(loaded, context);
+    let affected = (rule.scope == Scope::Bug).then(|| standing(&rule.affected, &context.report.system));
+    let (tier, reason) = tier(&evidence, affected.as_ref());
+    Match {
+        rule: rule.id.to_string(),
+        title: rule.title.as_str().to_owned(),
+        tier,
+        scope: rule.scope,
+        status: rule.status,
+        reason,
+        evidence,
+        folded: Vec::new(),
+        affected,
+        references: rule
+            .references
+            .iter()
+            .filter_map(|reference| link(reference).ok())
+            .collect(),
+        root_cause: rule.root_cause.as_ref().map(|text| text.trim_end().to_owned()),
+        mitigations: advice(&rule.mitigations, context),
+        replaced_by: rule.replaced_by.as_ref().map(ToString::to_string),
+        file: loaded.file.clone(),
+    }
+}
+
+/// The tier of a rule whose signature holds, and why it is no better. `affected` is absent for a general rule: that
+/// names no bug, so it is never exact.
+fn tier(evidence: &[Evidence], affected: Option<&Standing>) -> (Tier, Option<String>) {
+    let confirm = || evidence.iter().filter(|row| row.part == Part::Confirm);
+    if let Some(against) = confirm().find(|row| row.answer.is_no()) {
+        let found = against
+            .found
+            .as_ref()
+            .map(|found| format!(" (found {found})"))
+            .unwrap_or_default();
+        return (Tier::Related, Some(format!("not so: {}{found}", against.predicate)));
+    }
+    let Some(standing) = affected else {
+        return (Tier::Likely, None);
+    };
+    match standing.ceiling {
+        Ceiling::Related => (Tier::Related, Some(standing.note.clone())),
+        Ceiling::Likely => (Tier::Likely, Some(standing.note.clone())),
+        Ceiling::Exact if confirm().any(|row| row.answer.is_yes()) => (Tier::Exact, None),
+        Ceiling::Exact if confirm().next().is_some() => (
+            Tier::Likely,
+            Some("nothing that would confirm it could be checked".to_owned()),
+        ),
+        Ceiling::Exact => (
+            Tier::Likely,
+            Some("the rule names nothing that would confirm it".to_owned()),
+        ),
+    }
+}
+
+fn near(loaded: &LoadedRule, context: &Context<'_>) -> Close {
+    let rule = &loaded.rule;
+    let line = |path: &str| loaded.line(path);
+    let rows = evidence(&rule.matches, Part::Match, context, &line);
+    let yes = rows.iter().filter(|row| row.answer.is_yes()).count();
+    let missing: Vec<MissingEvidence> = rows
+        .into_iter()
+        .filter(|row| row.answer == Answer::Unknown)
+        .map(|row| MissingEvidence {
+            predicate: row.predicate,
+            needs: row.needs.unwrap_or_default(),
+            line: row.line,
+        })
+        .collect();
+    let elsewhere =
+        rule.scope == Scope::Bug && standing(&rule.affected, &context.report.system).ceiling == Ceiling::Related;
+    Close {
+        rank: (rule.scope == Scope::General, elsewhere, missing.len(), Reverse(yes)),
+        near: Near {
+            rule: rule.id.to_string(),
+            title: rule.title.as_str().to_owned(),
+            missing,
+        },
+    }
+}
