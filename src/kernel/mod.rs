@@ -42,6 +42,9 @@ pub enum ReadError {
     /// The page tables map nothing there.
     #[error("nothing is mapped at {0}")]
     NotMapped(VirtAddr),
+    /// Where the page tables are is not known.
+    #[error("cannot translate {0}: the kernel's page tables are not known")]
+    NoTables(VirtAddr),
     /// The translation needs a page (of the page tables) that could not be read.
     #[error("cannot translate {at}: {source}")]
     Tables {

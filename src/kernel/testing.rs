@@ -74,11 +74,12 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new(tables_at: u64) -> Machine {
         let mut memory = SparseMemory::default();
-        memory.write(tables_at, &[0; PAGE as usize]);
+        memory.write(tables_at, &[0; 2 * PAGE as usize]);
         Machine {
             memory,
             root: tables_at,
-            next_table: tables_at + PAGE,
+            // With page table isolation the user half's table is the page behind.
+            next_table: tables_at + 2 * PAGE,
             levels: Levels::Four,
             sme_mask: 0,
         }
@@ -131,6 +132,17 @@ impl Machine {
         for table in (self.root..self.next_table).step_by(PAGE as usize) {
             self.memory.remove(table);
         }
+    }
+
+    /// Takes the table out of the dump whose entry maps the page of `size` at `virt`.
+    pub(crate) fn drop_table_of(&mut self, virt: u64, size: u64) {
+        let mut table = self.root;
+        let mut shift = if self.levels == Levels::Five { 48 } else { 39 };
+        while size < 1 << shift {
+            table = self.entry(table + ((virt >> shift) & 511) * 8) & 0x000f_ffff_ffff_f000 & !self.sme_mask;
+            shift -= 9;
+        }
+        self.memory.remove(table);
     }
 
     pub(crate) fn tables(&self) -> PageTables {

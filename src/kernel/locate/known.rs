@@ -111,8 +111,6 @@ fn candidates(start: Start<'_>, info: &Vmcoreinfo, hints: &[u64]) -> Vec<u64> {
         let physical = spaces.filter_map(|space| space.translate(at).ok());
         found.extend(physical.map(|physical| physical.0.wrapping_sub(at.0.wrapping_sub(KERNEL_MAP))));
     }
-    // A kernel that was loaded where it was linked.
-    found.push(0);
     let mut seen = std::collections::HashSet::new();
     found.retain(|&candidate| seen.insert(candidate));
     found
@@ -128,7 +126,8 @@ fn choose(
     let claimed = info.number("phys_base").map(i64::cast_unsigned);
     let mut wrong = None;
     let mut unreadable = None;
-    for &candidate in candidates {
+    // Last a guess: a kernel that was loaded where it was linked. It must prove right to count.
+    for candidate in candidates.iter().copied().chain([0]) {
         match check(start.memory.as_ref(), info, candidate, image_size) {
             Check::Right(utsname) => {
                 if let Some(claimed) = claimed.filter(|&claimed| claimed != candidate) {
@@ -140,7 +139,10 @@ fn choose(
                 return (Some(candidate), Some(utsname), SelfCheck::Confirmed(read));
             }
             Check::Wrong(found) => wrong = wrong.or(Some(found)),
-            Check::Unreadable(why) => unreadable = unreadable.or(Some((candidate, why))),
+            Check::Unreadable(why) if candidates.contains(&candidate) => {
+                unreadable = unreadable.or(Some((candidate, why)));
+            }
+            Check::Unreadable(_) => {}
             Check::Nothing => {
                 let why = "VMCOREINFO has no SYMBOL(init_uts_ns) or OSRELEASE".to_owned();
                 return (Some(candidate), None, SelfCheck::NotChecked(why));

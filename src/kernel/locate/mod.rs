@@ -8,6 +8,8 @@ mod blind;
 mod image;
 mod known;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

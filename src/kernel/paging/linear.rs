@@ -8,6 +8,9 @@ use crate::addr::{PhysAddr, VirtAddr};
 /// `__START_KERNEL_map`: what an image that was not moved is linked against.
 pub const KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
 
+/// The unit in which a dump can lack memory, in bytes.
+pub(super) const PAGE: u64 = 4096;
+
 /// Where the linear maps lie, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinearMaps {
@@ -20,12 +23,6 @@ pub struct LinearMaps {
 }
 
 impl LinearMaps {
-    /// Where `at` lies when one of the maps holds it, and how many bytes from there on (up to the end of its page).
-    pub(super) fn locate(&self, at: VirtAddr) -> Option<(PhysAddr, u64)> {
-        let physical = self.image(at).or_else(|| self.direct(at))?;
-        Some((physical, 4096 - at.0 % 4096))
-    }
-
     /// Where `at` lies when it is in the kernel's image.
     pub fn image(&self, at: VirtAddr) -> Option<PhysAddr> {
         let offset =
@@ -33,11 +30,11 @@ impl LinearMaps {
                 .filter(|&offset| offset < self.image_size)?;
         physical(offset.wrapping_add(self.phys_base?))
     }
+}
 
-    fn direct(&self, at: VirtAddr) -> Option<PhysAddr> {
-        let map = self.direct_map.as_ref().filter(|map| map.contains(&at.0))?;
-        physical(at.0 - map.start)
-    }
+/// Where `at` lies when it is in this direct map.
+pub(super) fn direct(map: &Range<u64>, at: VirtAddr) -> Option<PhysAddr> {
+    physical(map.contains(&at.0).then(|| at.0 - map.start)?)
 }
 
 /// x86 has at most 52 physical address bits: more means that `phys_base` is wrong.

@@ -9,7 +9,8 @@ mod linear;
 pub mod x86_64;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use self::cache::Cache;
 pub(crate) use self::cache::TableMemory;
@@ -59,6 +60,8 @@ pub struct AddressSpace {
     memory: Arc<dyn PhysicalMemory>,
     translation: Translation,
     maps: LinearMaps,
+    /// The direct map as the tables' first pages show it; looked for when it is needed.
+    direct_map: OnceLock<Option<Range<u64>>>,
     cache: Mutex<Cache>,
 }
 
@@ -69,6 +72,7 @@ impl AddressSpace {
             memory,
             translation,
             maps,
+            direct_map: OnceLock::new(),
             cache: Mutex::new(Cache::new()),
         }
     }
@@ -132,30 +136,58 @@ impl AddressSpace {
         found
     }
 
+    /// Where all of physical memory is mapped, from `page_offset_base` on: as the headers told, else the lowest that the
+    /// page tables map in the kernel's half.
+    pub fn direct_map(&self) -> Option<Range<u64>> {
+        let derive = || {
+            const GIGABYTE: u64 = 1 << 30;
+            let start = match &self.translation {
+                Translation::X86_64(tables) => tables.kernel_half(),
+                Translation::None => return None,
+            };
+            // Present or not, an entry of the top table is one step; of the next, one for every hole in memory.
+            let found = self.mapped(start, VirtAddr(KERNEL_MAP), 2 * 512);
+            let first = found.first()?;
+            let base = first.start.0.checked_sub(first.physical.0)?;
+            let end = base.checked_add(self.memory.ranges().last()?.end)?;
+            base.is_multiple_of(GIGABYTE).then_some(base..end)
+        };
+        let told = self.maps.direct_map.clone();
+        told.or_else(|| self.direct_map.get_or_init(derive).clone())
+    }
+
     /// Where `at` lies, and how many bytes from there on lie behind one another.
     fn locate(&self, at: VirtAddr) -> Result<(PhysAddr, u64), ReadError> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(leaf) = cache.translation(at) {
-            return leaf.locate(at).ok_or(ReadError::NotMapped(at));
-        }
-        match self.walk(&mut cache, at) {
-            Ok(Walk::Mapped(leaf)) => {
-                cache.remember(at, leaf);
-                leaf.locate(at).ok_or(ReadError::NotMapped(at))
+        let missing = {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(leaf) = cache.translation(at) {
+                return leaf.locate(at).ok_or(ReadError::NotMapped(at));
             }
-            Ok(Walk::Absent { .. }) => Err(ReadError::NotMapped(at)),
-            Err(source) => match self.maps.locate(at) {
-                Some(found) => Ok(found),
-                None => Err(ReadError::Tables { at, source }),
-            },
+            match self.walk(&mut cache, at) {
+                Ok(Walk::Mapped(leaf)) => {
+                    cache.remember(at, leaf);
+                    return leaf.locate(at).ok_or(ReadError::NotMapped(at));
+                }
+                Ok(Walk::Absent { .. }) => return Err(ReadError::NotMapped(at)),
+                Err(missing) => missing,
+            }
+        };
+        let image = self.maps.image(at);
+        let physical = image.or_else(|| linear::direct(&self.direct_map()?, at));
+        let left = linear::PAGE - at.0 % linear::PAGE;
+        match (physical, missing) {
+            (Some(physical), _) => Ok((physical, left)),
+            (None, Some(source)) => Err(ReadError::Tables { at, source }),
+            (None, None) => Err(ReadError::NoTables(at)),
         }
     }
 
-    fn walk(&self, cache: &mut Cache, at: VirtAddr) -> Result<Walk, MemoryError> {
+    /// The error: a table that could not be read, or none because no table is known.
+    fn walk(&self, cache: &mut Cache, at: VirtAddr) -> Result<Walk, Option<MemoryError>> {
         let mut tables = cache.tables(&*self.memory);
         match &self.translation {
-            Translation::X86_64(root) => root.walk(&mut tables, at),
-            Translation::None => Err(MemoryError::NotPresent(PhysAddr(0))),
+            Translation::X86_64(root) => root.walk(&mut tables, at).map_err(Some),
+            Translation::None => Err(None),
         }
     }
 
@@ -285,6 +317,22 @@ mod tests {
             space.read(VirtAddr(0xffff_c900_0000_0000), &mut buf),
             Err(ReadError::Tables { .. })
         ));
+    }
+
+    #[test]
+    fn the_direct_map_is_seen_in_what_tables_there_are() {
+        const BASE: u64 = 0xffff_9f40_0000_0000;
+        let mut machine = Machine::new(0x10_0000);
+        machine.map(BASE + 0x1000, 0x1000, 0x1000);
+        machine.map(BASE + (5 << 30), 5 << 30, 0x20_0000);
+        machine.map(0xffff_c900_0000_0000, 0x9000, 0x1000);
+        machine.write(5 << 30, b"deep");
+        machine.drop_table_of(BASE + (5 << 30), 0x20_0000);
+        let space = machine.address_space(LinearMaps::default());
+        let mut buf = [0; 4];
+        space.read(VirtAddr(BASE + (5 << 30)), &mut buf).unwrap();
+        assert_eq!(&buf, b"deep");
+        assert_eq!(space.direct_map().map(|map| map.start), Some(BASE));
     }
 
     #[test]

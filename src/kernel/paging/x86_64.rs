@@ -38,18 +38,25 @@ pub struct PageTables {
 }
 
 impl PageTables {
-    /// Walks to the page that maps `at`. An error: a table's page could not be read.
-    pub(crate) fn walk(&self, tables: &mut TableMemory<'_>, at: VirtAddr) -> Result<Walk, MemoryError> {
-        let mut shift = match self.levels {
+    /// The lowest address of the kernel's half.
+    pub fn kernel_half(&self) -> VirtAddr {
+        VirtAddr(u64::MAX << (self.top_shift() + INDEX_BITS - 1))
+    }
+
+    fn top_shift(&self) -> u32 {
+        match self.levels {
             Levels::Four => 39,
             Levels::Five => 48,
-        };
+        }
+    }
+
+    /// Walks to the page that maps `at`. An error: a table's page could not be read.
+    pub(crate) fn walk(&self, tables: &mut TableMemory<'_>, at: VirtAddr) -> Result<Walk, MemoryError> {
+        let mut shift = self.top_shift();
         if !is_canonical(at, shift + INDEX_BITS) {
-            // From here to the kernel's half: an absurdly large hole, but never one that reaches over a mapped page.
-            let sign = 1u64 << (shift + INDEX_BITS - 1);
-            return Ok(Walk::Absent {
-                left: sign.wrapping_neg().saturating_sub(at.0).max(1),
-            });
+            // Nothing is mapped up to the kernel's half.
+            let left = self.kernel_half().0.saturating_sub(at.0).max(1);
+            return Ok(Walk::Absent { left });
         }
         let mut table = self.root;
         let (mut writable, mut executable) = (true, true);
