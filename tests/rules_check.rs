@@ -352,3 +352,28 @@ fn folders_are_walked_and_unreadable_files_are_named() {
     let again = KnowledgeBase::from_texts([("elsewhere.yaml", GOOD)]);
     assert_eq!(loading.base.digest(), again.base.digest());
 }
+
+proptest::proptest! {
+    /// A rule file is a hostile text: whatever stands in it, it is read or refused, and the findings can be shown.
+    #[test]
+    fn any_file_is_read_or_refused(
+        lines in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "id: some-rule", "title: t", "status: test", "match:", "confirm:", "  kind: bug", "  kind: [bug, é]",
+                "  fault: {address: 0x10}", "  frames: [a?, {any: [b]}]", "  registers: {rdi: {min: 0x2, max: 0x1}}",
+                "  any:", "    - log: '('", "  none: [{comm: x}]", "affected:", "  - {stream: el7, fixed: 5.10}",
+                "references: [{cve: x}]", "mitigations: [{effect: fixes, what: é, sysctl: {a.b: [1, x]}}]", "? [x]", "- x",
+                "\t", "---", "...", "&a", "*a", "!!str x", "|", ">", "'", "\"", "{", "}", "[", "]", "#", "\u{feff}", "\r",
+            ]),
+            0..24,
+        ),
+        noise in proptest::prelude::any::<String>(),
+        ending in proptest::sample::select(vec!["\n", "\r\n", "\n\n"]),
+    ) {
+        for text in [lines.join(ending), format!("{}{noise}", lines.join(ending)), noise] {
+            let loading = KnowledgeBase::from_texts([("some-rule.yaml", text.as_str())]);
+            let shown = loading.diagnostics.render(true);
+            proptest::prop_assert!(!loading.base.rules().is_empty() || !shown.is_empty());
+        }
+    }
+}

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::answer::Answer;
 use super::schema::{Affected, Bound, OneOrMany, Release};
 use super::version::{self, Scheme};
-use crate::crash::stream::{UPSTREAM, el_base};
+use crate::crash::stream::{UPSTREAM, derive, el_base};
 use crate::crash::{StreamBasis, System};
 
 /// What is known of this kernel and this bug.
@@ -159,9 +159,16 @@ struct Kernel<'a> {
 impl<'a> Kernel<'a> {
     fn new(system: &'a System) -> Option<Self> {
         let release = system.release.as_deref()?;
-        // A release that no stream could be told of is somebody's own: known nowhere, comparable by its base only.
-        let stream = system.stream.as_deref().unwrap_or("of no known stream");
-        let derived = system.stream_basis == Some(StreamBasis::Derived) || system.stream.is_none();
+        let (stream, basis) = match system.stream.as_deref() {
+            Some(stream) => (stream, system.stream_basis),
+            // A report that somebody wrote by hand may leave it out.
+            None => match derive(release, system.version.as_deref()) {
+                Some(found) => (found.name, Some(found.basis)),
+                // Somebody's own name: known nowhere, comparable by nothing.
+                None => ("of no known stream", Some(StreamBasis::Derived)),
+            },
+        };
+        let derived = basis == Some(StreamBasis::Derived);
         let scheme = scheme_of(stream);
         let (version, partial) = comparable(stream, derived, release, system.version.as_deref());
         let upstream_part = |version: &str| -> String {
@@ -509,7 +516,6 @@ fn single_stream(ranges: &[Affected]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crash::stream::derive;
     use Answer::{No, Unknown, Yes};
 
     fn system(release: &str, banner: Option<&str>) -> System {
@@ -663,6 +669,11 @@ mod tests {
             ..System::default()
         };
         assert_eq!(standing(&ranges, &nameless).ceiling, RELATED);
+        let by_hand = System {
+            release: Some("3.10.0-862.14.4.el7.x86_64".to_owned()),
+            ..System::default()
+        };
+        assert_eq!(standing(&ranges, &by_hand).ceiling, EXACT);
         assert_eq!(standing(&[], &System::default()).ceiling, LIKELY);
     }
 

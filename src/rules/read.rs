@@ -8,14 +8,19 @@ use std::borrow::Cow;
 use super::check;
 use super::diagnostic::{Diagnostic, Severity};
 use super::schema::Rule;
-use super::shape::{self, Depth};
+use super::shape;
 use super::tree::{self, Data, Node};
 
 /// A file larger than this is no rule.
 pub const MAX_SIZE: usize = 1 << 20;
 
+/// Reads a rule that is known to be in order, at a third of the cost: a test has [`read`] every shipped one.
+pub fn trusted(text: &str) -> Option<Rule> {
+    serde_yaml::from_str(text).ok()
+}
+
 /// Reads a rule. There is one exactly when no finding is an error.
-pub fn read(file: &str, text: &str, depth: Depth) -> (Option<Rule>, Vec<Diagnostic>) {
+pub fn read(file: &str, text: &str) -> (Option<Rule>, Vec<Diagnostic>) {
     if text.len() > MAX_SIZE {
         let message = format!("{} bytes are too many for a rule (at most {MAX_SIZE})", text.len());
         return (None, vec![Diagnostic::error("too-large", file, None, message)]);
@@ -24,7 +29,7 @@ pub fn read(file: &str, text: &str, depth: Depth) -> (Option<Rule>, Vec<Diagnost
     let Some(tree) = tree else {
         return (None, findings);
     };
-    findings.extend(shape::check(file, &tree, depth));
+    findings.extend(shape::check(file, &tree));
     if !findings.is_empty() {
         return (None, findings);
     }

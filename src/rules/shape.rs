@@ -15,20 +15,10 @@ use super::tree::{Data, Node};
 
 static SCHEMA: LazyLock<Json> = LazyLock::new(schema::json_schema);
 
-/// How much work the check may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// Everything: for files that somebody wrote.
-    Full,
-    /// Without compiling regular expressions: for the shipped rules, which a test has checked in full.
-    Quick,
-}
-
 /// Every way in which the tree is not what a rule file may be.
-pub fn check(file: &str, tree: &Node, depth: Depth) -> Vec<Diagnostic> {
+pub fn check(file: &str, tree: &Node) -> Vec<Diagnostic> {
     let mut checker = Checker {
         file,
-        depth,
         findings: Vec::new(),
     };
     checker.node(tree, &SCHEMA, "rule", tree.place);
@@ -37,7 +27,6 @@ pub fn check(file: &str, tree: &Node, depth: Depth) -> Vec<Diagnostic> {
 
 struct Checker<'a> {
     file: &'a str,
-    depth: Depth,
     findings: Vec<Diagnostic>,
 }
 
@@ -194,7 +183,7 @@ impl Checker<'_> {
         }
         match schema.get("format").and_then(Json::as_str) {
             Some(Hex::FORMAT) => self.hex(node, text),
-            Some(Pattern::FORMAT) if self.depth == Depth::Full => {
+            Some(Pattern::FORMAT) => {
                 if let Err(fault) = Pattern::read(text).and_then(|_| Pattern::validate(text)) {
                     self.fault(fault, node.place);
                 }
