@@ -1,20 +1,14 @@
 //! The machine's figures out of the real dumps in the shared test data folder, held against what `crash` printed.
 //!
-//! The folder is `$VMCORONER_SHARED`, else `../shared`; without it these tests say so and pass. Further folders of dumps
-//! with their truth beside them may be named in `$VMCORONER_MORE_DUMPS` (separated as in `$PATH`).
+//! The folder is `$VMCORONER_SHARED`, else `../shared`; without it these tests say so and pass. `$VMCORONER_MORE_DUMPS`
+//! may name further ones.
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
 use serde_json::Value as Json;
-use vmcoroner::dump::{MemoryError, Vmcore};
-use vmcoroner::input::{self, Content};
+use support::opened::{Opened, is_cut_off};
+use vmcoroner::kernel::cpus;
 use vmcoroner::kernel::machine::{Fact, Machine, MemoryUse, Setting, System, Unknown, Value};
-use vmcoroner::kernel::symbols::{Hints, Symbols};
-use vmcoroner::kernel::types::KernelTypes;
-use vmcoroner::kernel::{Kernel, ReadError, cpus};
 
 /// What was read of one dump, and what `crash` said of it.
 struct Case {
@@ -33,54 +27,26 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let Some(shared) = support::shared_folder() else {
-        return Vec::new();
-    };
-    let more = std::env::var_os("VMCORONER_MORE_DUMPS").unwrap_or_default();
-    let folders = std::iter::once(shared.join("vmcores")).chain(std::env::split_paths(&more));
-    let mut truths: Vec<PathBuf> = folders
-        .filter(|folder| folder.is_dir())
-        .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()))
-        .filter(|path| path.to_string_lossy().ends_with(".truth.json"))
-        .collect();
-    truths.sort();
-    truths.iter().map(|path| Case::read(path)).collect()
+    Opened::all().iter().map(Case::read).collect()
 }
 
 impl Case {
-    fn read(path: &Path) -> Case {
-        let truth: Json = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        let file = truth["files"].get(0).unwrap_or(&truth);
-        let file = file["stored_as"]["file"].as_str().or(file["file"].as_str()).unwrap();
-        let opened = input::open(&path.with_file_name(file)).unwrap_or_else(|error| panic!("{error}"));
-        let Content::Dump(source) = opened.content else {
-            panic!("{file} was taken for text");
-        };
-        let dump = Vmcore::open(vec![source]).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let header = dump.header().clone();
-        let kernel = Kernel::open(Arc::new(dump), &header).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let symbol = |name: &str| kernel.vmcoreinfo().symbol(name);
-        let hints = Hints {
-            vmcoreinfo: &symbol,
-            image: kernel.image_start(),
-        };
-        let memory = kernel.memory();
-        let symbols = Symbols::open(memory, hints).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let types = KernelTypes::open(memory, &symbols);
-        let cpus = cpus::online(memory, &symbols);
+    fn read(opened: &Opened) -> Case {
+        let memory = opened.kernel.memory();
+        let cpus = cpus::online(memory, &opened.symbols);
         let before = opened.counter.bytes();
-        let machine = Machine::new(memory, &symbols, &types, &cpus, header.page_size);
+        let machine = Machine::new(memory, &opened.symbols, &opened.types, &cpus, opened.header.page_size);
         Case {
-            name: file.to_owned(),
+            name: opened.name.clone(),
             system: machine.system(),
             memory: machine.memory_use(),
             settings: machine.settings(),
-            truth: truth["truth"].clone(),
-            truncated: header.truncated,
+            truth: opened.truth["truth"].clone(),
+            truncated: opened.header.truncated,
             bytes_read: opened.counter.bytes() - before,
-            is_wrapped: !opened.wrappings.is_empty() || header.format == "flattened",
+            is_wrapped: opened.is_wrapped,
             cpus: cpus.len(),
-            offline: offline(path, &truth),
+            offline: offline(opened),
         }
     }
 
@@ -88,7 +54,7 @@ impl Case {
     fn known<'a, T>(&self, what: &str, fact: &'a Fact<T>) -> Option<&'a T> {
         match fact {
             Ok(value) => Some(value),
-            Err(unknown) if self.truncated && is_cut_off(unknown) => None,
+            Err(Unknown::Unreadable { source, .. }) if self.truncated && is_cut_off(source) => None,
             Err(unknown) => panic!("{}: {what}: {unknown}", self.name),
         }
     }
@@ -101,30 +67,14 @@ impl Case {
 
 /// What `CPUS: 4 [OFFLINE: 1]` says, in `crash`'s text beside the truth. Without kdump it means CPUs that panic()
 /// stopped.
-fn offline(path: &Path, truth: &Json) -> usize {
-    if truth["made"]["via"] != "kdump" {
+fn offline(opened: &Opened) -> usize {
+    if opened.truth["made"]["via"] != "kdump" {
         return 0;
     }
-    let text = path.to_string_lossy().replace(".truth.json", ".crash.txt");
+    let text = opened.path.to_string_lossy().replace(".truth.json", ".crash.txt");
     let text = String::from_utf8_lossy(&std::fs::read(text).unwrap_or_default()).into_owned();
     let count = text.split_once("[OFFLINE: ").and_then(|(_, rest)| rest.split_once(']'));
     count.map_or(0, |(count, _)| count.parse().unwrap())
-}
-
-fn is_cut_off(unknown: &Unknown) -> bool {
-    let Unknown::Unreadable { source, .. } = unknown else {
-        return false;
-    };
-    matches!(
-        source,
-        ReadError::Tables {
-            source: MemoryError::Truncated { .. },
-            ..
-        } | ReadError::Memory {
-            source: MemoryError::Truncated { .. },
-            ..
-        }
-    )
 }
 
 /// `232 days, 05:23:55`

@@ -11,6 +11,7 @@ pub mod machine;
 mod paged;
 pub mod paging;
 pub mod partial;
+pub mod read;
 pub mod stack;
 pub mod symbols;
 #[cfg(test)]

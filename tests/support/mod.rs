@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod dump_writer;
+pub mod opened;
 
 use std::path::PathBuf;
 
