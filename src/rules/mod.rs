@@ -6,7 +6,7 @@
 //! - [`diagnostic`], `tree`, `shape`, `check`, `read`: a rule file's text → a rule, or everything that is wrong with it.
 //! - [`pack`]: files and folders of rules → the knowledge base, checked against each other.
 //! - [`evaluate`]: one rule's predicates over one report.
-//! - [`affected`], `version`: does this kernel have the bug?
+//! - [`affected`], `release`, [`version`]: does this kernel have the bug?
 //! - [`identify`](mod@identify): tiers, evidence, folding, near misses; `index` spares asking every rule.
 //! - [`advice`], [`reference`]: what to do, and where it is written up.
 
@@ -21,6 +21,7 @@ mod index;
 pub mod pack;
 mod read;
 pub mod reference;
+mod release;
 pub mod schema;
 mod shape;
 mod suggest;

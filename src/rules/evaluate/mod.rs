@@ -8,6 +8,7 @@ mod leaf;
 mod log;
 mod machine;
 mod value;
+mod wording;
 
 use std::fmt;
 

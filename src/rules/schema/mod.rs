@@ -1,12 +1,15 @@
 //! The rule format as types: what a rule file may say. Knows nothing of files, crashes or answers.
 
 mod form;
+mod names;
 mod predicates;
 mod rule;
+mod symbol;
 mod text;
 mod value;
 
 pub use form::{OneOrMany, TwoForms};
+pub use names::{Operand, REGISTERS, Register, StreamName, SysctlName, TaintLetter};
 pub use predicates::{
     Block, CmdlineTest, CountRange, Deref, FaultLong, FaultTest, FrameChoice, FrameItem, FramesLong, FramesTest,
     HardwareLong, HardwareTest, HasNot, LogLong, LogTest, MemoryTest, ModulesLong, ModulesTest, NumberRange,
@@ -15,10 +18,8 @@ pub use predicates::{
 pub use rule::{
     Affected, Bound, Effect, Mitigation, Number, Reference, Release, Rule, Scope, Setting, Status, Upgrade,
 };
-pub use text::{
-    Date, Fault, Fit, FrameSymbol, Glob, Operand, Pattern, REGISTERS, Register, Slug, Span, StreamName, Symbol,
-    SysctlName, TaintLetter, Title, Word, check_format,
-};
+pub use symbol::{Fit, FrameSymbol, Symbol};
+pub use text::{Date, Fault, Glob, Pattern, Slug, Span, Title, Word, check_format};
 pub use value::{Condition, Hex, PoisonKind, ShortValue, SignedHex, Value, ValueClass};
 
 use serde_json::Value as Json;

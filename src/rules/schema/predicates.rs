@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::form::{OneOrMany, TwoForms, two_forms};
-use super::text::{FrameSymbol, Glob, Operand, Pattern, Register, Span, Symbol, SysctlName, TaintLetter};
+use super::names::{Operand, Register, SysctlName, TaintLetter};
+use super::symbol::{FrameSymbol, Symbol};
+use super::text::{Glob, Pattern, Span};
 use super::value::{Condition, Value};
 use crate::crash::{Access, FaultRole, PanicKind};
 

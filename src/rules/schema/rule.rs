@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::form::OneOrMany;
+use super::names::{StreamName, SysctlName};
 use super::predicates::Block;
-use super::text::{Date, Glob, Slug, StreamName, SysctlName, Title};
+use super::text::{Date, Glob, Slug, Title};
 use crate::crash::SettingValue;
 
 /// One rule: one known bug, or one class of crash.

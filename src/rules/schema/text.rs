@@ -9,8 +9,8 @@ use regex::{Regex, RegexBuilder};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use crate::crash::normalise_symbol;
-use crate::rules::suggest::nearest;
+use super::names::{Operand, Register, StreamName, SysctlName, TaintLetter};
+use super::symbol::{FrameSymbol, Symbol};
 
 /// Why a text is not what its place asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +72,7 @@ pub fn check_format(format: &str, text: &str) -> Result<(), Fault> {
     }
 }
 
-/// Implements `Deserialize`, `JsonSchema` and `Debug` for words.
+/// Implements `Deserialize` and `JsonSchema` for words.
 macro_rules! words {
     ($($name:ident),+ $(,)?) => {$(
         impl<'de> Deserialize<'de> for $name {
@@ -96,6 +96,7 @@ macro_rules! words {
         }
     )+};
 }
+pub(super) use words;
 
 pub(super) struct WordVisitor<T>(pub std::marker::PhantomData<T>);
 
@@ -121,21 +122,7 @@ impl<T: Word> Visitor<'_> for WordVisitor<T> {
     }
 }
 
-words!(
-    Slug,
-    Title,
-    Date,
-    Pattern,
-    Glob,
-    Symbol,
-    FrameSymbol,
-    Register,
-    Operand,
-    Span,
-    TaintLetter,
-    StreamName,
-    SysctlName,
-);
+words!(Slug, Title, Date, Pattern, Glob, Span);
 
 /// A rule's id: `[a-z0-9]` words joined by `-`, 3 to 64 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -349,7 +336,7 @@ impl Word for Glob {
 
 /// Matches `*` only, in linear space and at most quadratic time: the first part is anchored, each further one is looked
 /// for behind the last.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else {
@@ -366,289 +353,6 @@ fn glob(pattern: &str, text: &str) -> bool {
         }
     }
     rest.ends_with(last)
-}
-
-/// A place in code: `sym`, `sym+0x9`, `mod:sym`, with `*` for anything.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Symbol {
-    text: String,
-    module: Option<String>,
-    name: String,
-    offset: Option<u64>,
-    wild: bool,
-    spells_suffix: bool,
-}
-
-/// How a symbol token fits a place in code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// It is that place.
-    Yes,
-    /// It is another place.
-    No,
-    /// The function fits, but the place does not say its offset.
-    OffsetUnknown,
-}
-
-impl Symbol {
-    /// The token as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The function's name, when the token names exactly one.
-    pub fn exact_name(&self) -> Option<&str> {
-        (!self.wild).then_some(&*self.name)
-    }
-
-    /// Whether the token names one function by its whole name with the compiler's suffix.
-    pub fn spells_suffix(&self) -> bool {
-        self.spells_suffix
-    }
-
-    /// Holds the token against a place. Compiler suffixes count only when the token names one.
-    pub fn fits(&self, symbol: &str, module: Option<&str>, offset: Option<u64>) -> Fit {
-        let name = if self.spells_suffix {
-            symbol
-        } else {
-            normalise_symbol(symbol)
-        };
-        let named = if self.wild {
-            glob(&self.name, name)
-        } else {
-            self.name == name
-        };
-        if !named {
-            return Fit::No;
-        }
-        if let Some(wanted) = &self.module
-            && !module.is_some_and(|module| glob(wanted, &module.replace('-', "_")))
-        {
-            return Fit::No;
-        }
-        match (self.offset, offset) {
-            (None, _) => Fit::Yes,
-            (Some(_), None) => Fit::OffsetUnknown,
-            (Some(wanted), Some(found)) if wanted == found => Fit::Yes,
-            (Some(_), Some(_)) => Fit::No,
-        }
-    }
-}
-
-impl fmt::Debug for Symbol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl Word for Symbol {
-    const FORMAT: &'static str = "symbol";
-
-    fn read(text: &str) -> Result<Self, Fault> {
-        let bad = |message: String| Fault::new("bad-symbol", message);
-        let (place, offset) = match text.split_once('+') {
-            None => (text, None),
-            Some((place, offset)) => (place, Some(read_offset(text, place, offset)?)),
-        };
-        let (module, name) = match place.split_once(':') {
-            None => (None, place),
-            Some((module, name)) => (Some(module), name),
-        };
-        if name.is_empty() || module.is_some_and(str::is_empty) {
-            return Err(bad(format!("{text:?} names no function")).help("write `sym`, `sym+0x9` or `module:sym`"));
-        }
-        if name.ends_with('?') {
-            return Err(bad(format!("`{text}`: only an item of `frames` may be unreliable"))
-                .help(format!("write `{}`", text.trim_end_matches('?'))));
-        }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '*' | '$');
-        if let Some(odd) = name.chars().find(|&c| !allowed(c)) {
-            return Err(bad(format!(
-                "{text:?} is not a function's name: {odd:?} cannot be part of one"
-            ))
-            .help("write `sym`, `sym+0x9` or `module:sym`; `*` stands for anything"));
-        }
-        if let Some(module) = module
-            && let Some(odd) = module
-                .chars()
-                .find(|&c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '*')))
-        {
-            return Err(bad(format!(
-                "{module:?} is not a module's name: {odd:?} cannot be part of one"
-            )));
-        }
-        if name.chars().all(|c| c == '*') && module.is_none() {
-            return Err(Fault::new("always-true", format!("{text:?} fits any function")));
-        }
-        let spells_suffix = normalise_symbol(name) != name;
-        Ok(Symbol {
-            text: text.to_owned(),
-            module: module.map(|module| module.replace('-', "_")),
-            name: name.to_owned(),
-            offset,
-            wild: name.contains('*'),
-            spells_suffix,
-        })
-    }
-}
-
-fn read_offset(text: &str, place: &str, offset: &str) -> Result<u64, Fault> {
-    if let Some(number) = offset
-        .strip_prefix("0x")
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-    {
-        return Ok(number);
-    }
-    if offset.contains('/') {
-        let (offset, _) = offset.split_once('/').unwrap_or((offset, ""));
-        return Err(Fault::new(
-            "bad-symbol",
-            format!("`{text}`: a function's size differs from build to build"),
-        )
-        .help(format!("write `{place}+{offset}`")));
-    }
-    let fault = Fault::new(
-        "decimal-offset",
-        format!("`{text}`: an offset is written in hex, with 0x"),
-    );
-    Err(match offset.parse::<u64>() {
-        Ok(number) => fault.help(format!("`crash` prints decimal offsets: write `{place}+{number:#x}`")),
-        Err(_) => Fault::new("bad-symbol", format!("`{text}`: {offset:?} is not an offset")).help("write `sym+0x9`"),
-    })
-}
-
-/// A [`Symbol`] as an item of `frames`: a `?` behind it also accepts a frame that the kernel printed with one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct FrameSymbol {
-    /// Which function.
-    pub symbol: Symbol,
-    /// Whether an unreliable frame will do.
-    pub unreliable_too: bool,
-}
-
-impl fmt::Debug for FrameSymbol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl fmt::Display for FrameSymbol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}{}",
-            self.symbol.as_str(),
-            if self.unreliable_too { "?" } else { "" }
-        )
-    }
-}
-
-impl Word for FrameSymbol {
-    const FORMAT: &'static str = "frame";
-
-    fn read(text: &str) -> Result<Self, Fault> {
-        let (name, unreliable_too) = match text.strip_suffix('?') {
-            Some(name) => (name, true),
-            None => (text, false),
-        };
-        let symbol = Symbol::read(name)?;
-        Ok(FrameSymbol { symbol, unreliable_too })
-    }
-}
-
-/// The registers that a report can hold, in its spelling (lower case, unpadded).
-pub const REGISTERS: &[&str] = &[
-    // x86_64 and i386
-    "rip", "rsp", "rbp", "rflags", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
-    "r14", "r15", "orig_rax", "cs", "ss", "ds", "es", "fs", "gs", "cr0", "cr2", "cr3", "cr4", "eip", "esp", "ebp",
-    "eflags", "eax", "ebx", "ecx", "edx", "esi", "edi", // arm64
-    "pc", "sp", "lr", "pstate", "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13",
-    "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x29",
-    "x30",
-];
-
-/// A register by its name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Register(String);
-
-impl Register {
-    /// The pseudo register that stands for each of the general ones.
-    pub const ANY: &'static str = "any";
-
-    /// The register's name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it stands for each of the general registers.
-    pub fn is_any(&self) -> bool {
-        self.0 == Self::ANY
-    }
-}
-
-impl Word for Register {
-    const FORMAT: &'static str = "register";
-
-    fn read(text: &str) -> Result<Self, Fault> {
-        if REGISTERS.contains(&text) || text == Self::ANY {
-            return Ok(Register(text.to_owned()));
-        }
-        let fault = Fault::new("unknown-register", format!("{text:?} is not a register"));
-        let lower = text.to_ascii_lowercase();
-        // An oops pads (R08) and old ones print 32-bit names in capitals.
-        let unpadded = lower
-            .strip_prefix("r0")
-            .map_or(lower.clone(), |number| format!("r{number}"));
-        Err(if REGISTERS.contains(&&*unpadded) {
-            fault.help(format!("write `{unpadded}`: lower case, not padded"))
-        } else {
-            match nearest(&lower, REGISTERS.iter().copied()) {
-                Some(near) => fault.help(format!("did you mean `{near}`?")),
-                None => fault.help("write a register as the report spells it: rdi, r8, cr2, …"),
-            }
-        })
-    }
-}
-
-/// A value to compare with: a register, or `fault.address`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operand {
-    /// A register at the fault.
-    Register(Register),
-    /// The address whose access failed.
-    FaultAddress,
-    /// A number: `0xffffffff81000000`.
-    Number(u64),
-}
-
-impl fmt::Display for Operand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Operand::Register(register) => f.write_str(register.as_str()),
-            Operand::FaultAddress => f.write_str("fault.address"),
-            Operand::Number(number) => write!(f, "{number:#x}"),
-        }
-    }
-}
-
-impl Word for Operand {
-    const FORMAT: &'static str = "register-or-address";
-
-    fn read(text: &str) -> Result<Self, Fault> {
-        if text == "fault.address" {
-            return Ok(Operand::FaultAddress);
-        }
-        if let Some(number) = text
-            .strip_prefix("0x")
-            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-        {
-            return Ok(Operand::Number(number));
-        }
-        if text == Register::ANY {
-            return Err(Fault::new("unknown-register", "`any` cannot be compared with").help("name one register"));
-        }
-        Register::read(text).map(Operand::Register)
-    }
 }
 
 /// A length of time: `208d`, `1d12h`, `90s`, `2.5h`.
@@ -706,113 +410,6 @@ impl Word for Span {
     }
 }
 
-/// A taint letter, as `Tainted:` prints it (Documentation/admin-guide/tainted-kernels.rst; H, T, Z: RHEL's own).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaintLetter(String);
-
-impl TaintLetter {
-    /// The letter.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Word for TaintLetter {
-    const FORMAT: &'static str = "taint-letter";
-
-    fn read(text: &str) -> Result<Self, Fault> {
-        const LETTERS: &str = "PFSRMBUDAWCIOELKXTNJHZ";
-        if text.len() == 1 && LETTERS.contains(text) {
-            return Ok(TaintLetter(text.to_owned()));
-        }
-        let fault = Fault::new("bad-taint", format!("{text:?} is not a taint letter"));
-        Err(if text == "G" {
-            fault.help("G means that no proprietary module is loaded: write `{not: [P]}`")
-        } else if text.len() > 1 && text.chars().all(|c| LETTERS.contains(c)) {
-            let letters: Vec<String> = text.chars().map(String::from).collect();
-            fault.help(format!("write [{}]", letters.join(", ")))
-        } else {
-            fault.help(format!("the letters are {LETTERS}"))
-        })
-    }
-}
-
-/// A stream's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamName(String);
-
-impl StreamName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Word for StreamName {
-    const FORMAT: &'static str = "stream";
-
-    fn read(text: &str) -> Result<Self, Fault> {
-        use crate::crash::stream::NAMES;
-        if NAMES.contains(&text) {
-            return Ok(StreamName(text.to_owned()));
-        }
-        let fault = Fault::new("unknown-stream", format!("{text:?} is not a stream of kernel builds"));
-        let alias = match text.to_ascii_lowercase().as_str() {
-            "mainline" | "stable" | "linux" | "vanilla" => Some("upstream"),
-            "suse" | "sle" | "sle12" | "sle15" => Some("sles"),
-            "amazon" | "al2" | "amzn2" | "al2023" => Some("amzn"),
-            "ol" | "oracle" => Some("uek"),
-            "mariner" => Some("azurelinux"),
-            "pve" => Some("proxmox"),
-            word => ["rhel", "centos", "ol"]
-                .iter()
-                .find_map(|prefix| word.strip_prefix(prefix))
-                .and_then(|number| {
-                    NAMES
-                        .iter()
-                        .find(|name| name.strip_prefix("el") == Some(number))
-                        .copied()
-                }),
-        };
-        Err(match alias.or_else(|| nearest(text, NAMES.iter().copied())) {
-            Some(near) => fault.help(format!("did you mean `{near}`?")),
-            None => fault.help(format!("the streams are {}", NAMES.join(", "))),
-        })
-    }
-}
-
-/// A sysctl's name: `vm.min_free_kbytes`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SysctlName(String);
-
-impl SysctlName {
-    /// The name, with dots.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Word for SysctlName {
-    const FORMAT: &'static str = "sysctl-name";
-
-    fn read(text: &str) -> Result<Self, Fault> {
-        // Names under net and dev may hold interface names: net.ipv4.conf.eth0/1.rp_filter.
-        let good = text.contains('.')
-            && text.split('.').all(|part| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-/*".contains(&b))
-            });
-        if good {
-            return Ok(SysctlName(text.to_owned()));
-        }
-        let fault = Fault::new("bad-sysctl-name", format!("{text:?} is not a sysctl's name"));
-        Err(if let Some(path) = text.strip_prefix("/proc/sys/") {
-            fault.help(format!("write `{}`", path.replace('/', ".")))
-        } else {
-            fault.help("write it as `sysctl` does: vm.min_free_kbytes")
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -822,37 +419,6 @@ mod tests {
             Ok(_) => panic!("{text:?} was accepted"),
             Err(fault) => (fault.code, fault.help.unwrap_or_default()),
         }
-    }
-
-    #[test]
-    fn an_offset_is_written_in_hex() {
-        let (code, help) = fault::<Symbol>("down_read_trylock+9");
-        assert_eq!(code, "decimal-offset");
-        assert!(help.contains("`down_read_trylock+0x9`"), "{help}");
-        assert_eq!(fault::<Symbol>("sym+0x9/0x50").0, "bad-symbol");
-        assert_eq!(fault::<Symbol>("sym+nine").0, "bad-symbol");
-        assert_eq!(fault::<FrameSymbol>("sym+17?").0, "decimal-offset");
-        assert!(fault::<Symbol>("sym+16").1.contains("sym+0x10"));
-    }
-
-    #[test]
-    fn a_symbol_fits_with_and_without_what_the_compiler_added() {
-        let fits = |token: &str, symbol: &str, module: Option<&str>, offset| {
-            Symbol::read(token).unwrap().fits(symbol, module, offset)
-        };
-        assert_eq!(fits("f", "f.isra.0", None, None), Fit::Yes);
-        assert_eq!(fits("f", "f.isra.0.cold", None, None), Fit::Yes);
-        assert_eq!(fits("f.isra.0", "f.isra.0", None, None), Fit::Yes);
-        assert_eq!(fits("f.isra.0", "f", None, None), Fit::No);
-        assert_eq!(fits("f*", "frob.part.3", None, None), Fit::Yes);
-        assert_eq!(fits("*_trylock", "down_read_trylock", None, None), Fit::Yes);
-        assert_eq!(fits("f+0x9", "f", None, Some(9)), Fit::Yes);
-        assert_eq!(fits("f+0x9", "f", None, Some(5)), Fit::No);
-        assert_eq!(fits("f+0x9", "f", None, None), Fit::OffsetUnknown);
-        assert_eq!(fits("f+0x9", "g", None, None), Fit::No);
-        assert_eq!(fits("dm-mod:f", "f", Some("dm_mod"), None), Fit::Yes);
-        assert_eq!(fits("dm_mod:f", "f", None, None), Fit::No);
-        assert_eq!(fits("dm_mod:*", "f", Some("dm_mod"), None), Fit::Yes);
     }
 
     #[test]

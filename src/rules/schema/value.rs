@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use super::form::{OneOrMany, TwoForms, two_forms};
-use super::text::{Fault, Operand, Word};
+use super::names::Operand;
+use super::text::{Fault, Word};
 use crate::rules::suggest::nearest;
 
 /// A number, written in hex (`0x1f`) unless it is a single digit.
