@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 
 use support::opened::{Opened, is_cut_off};
 use vmcoroner::addr::VirtAddr;
+use vmcoroner::crash::Probe;
+use vmcoroner::extract::probe::MemoryProbe;
 use vmcoroner::kernel::read::{ProbeError, Reader, Readings, Value};
 
 struct Case(Opened);
@@ -146,5 +148,24 @@ fn slab_caches_know_their_objects() {
         if current != init_task {
             assert_ne!(cut(is(current, "task_struct")), Some(false), "{name}");
         }
+    }
+}
+
+#[test]
+fn a_rules_question_is_answered_from_memory() {
+    for case in cases().iter().filter(|case| case.0.truth["made"]["kind"] == "anonvma") {
+        let registers = &case.0.truth["truth"]["exception"]["regs"];
+        let register = |name: &str| -> VirtAddr { registers[name].as_str().unwrap().parse().unwrap() };
+        let probe = MemoryProbe(case.reader());
+        // The page's mapping is the anon_vma with bit 0 set; one of both registers has it, by compiler. Its root is
+        // NULL, so that the lock is taken 8 bytes behind NULL.
+        let with_bit = ["RBX", "RBP", "R12"]
+            .map(register)
+            .into_iter()
+            .find(|value| value.0 & 1 == 1);
+        let anon_vma = VirtAddr(with_bit.unwrap().0 - 1);
+        assert_eq!(probe.member(anon_vma, "anon_vma", "root"), Ok(0), "{}", case.0.name);
+        let no_answer = probe.member(anon_vma, "anon_vma", "no_such").unwrap_err();
+        assert!(no_answer.to_string().contains("anon_vma.no_such"), "{no_answer}");
     }
 }

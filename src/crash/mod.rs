@@ -7,12 +7,14 @@ mod kind;
 pub mod machinery;
 pub mod pointer;
 pub mod poison;
+mod probe;
 mod report;
 pub mod stream;
 pub mod time;
 
 pub use kind::{Detector, KindSource, PanicKind};
 pub use machinery::normalise_symbol;
+pub use probe::{NoAnswer, Probe};
 pub use report::{
     Access, CpuStack, CrashReport, DebugInfo, EarlierEvent, Fault, FaultRole, Frame, Log, Memory, Missing, Module,
     Panic, Registers, SCHEMA, SettingValue, Signature, Source, SourceKind, Stack, StackSource, StreamBasis, System,

@@ -9,11 +9,11 @@ use serde::Serialize;
 use super::advice::{Advice, advice};
 use super::affected::{Ceiling, Standing, standing};
 use super::answer::Answer;
-use super::evaluate::{Context, Evidence, Part, Probe, evidence, holds, tells};
+use super::evaluate::{Context, Evidence, Part, evidence, holds, tells};
 use super::pack::{KnowledgeBase, LoadedRule};
 use super::reference::{Link, link};
 use super::schema::{Scope, Status};
-use crate::crash::CrashReport;
+use crate::crash::{CrashReport, Probe};
 
 /// How sure a match is. The order is the order of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

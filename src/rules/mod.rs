@@ -28,7 +28,8 @@ mod suggest;
 mod tree;
 pub mod version;
 
+pub use crate::crash::{NoAnswer, Probe};
 pub use answer::Answer;
-pub use evaluate::{Evidence, NoAnswer, Part, Probe};
+pub use evaluate::{Evidence, Part};
 pub use identify::{Identification, Match, Near, Tier, identify, identify_naively};
 pub use pack::{KnowledgeBase, LoadedRule, Loading};

@@ -18,26 +18,7 @@ pub use leaf::Leaf;
 
 use super::answer::Answer;
 use super::schema::{Block, Fit, Symbol};
-use crate::addr::VirtAddr;
-use crate::crash::{CrashReport, Frame, PanicKind};
-
-/// A way to ask the dump's memory. Without one, what needs memory is unknown.
-pub trait Probe {
-    /// Reads the member `field` (a path: `lru.next`) of the object of type `type_name` at `at`, as an unsigned number;
-    /// a bit field shifted down.
-    fn member(&self, at: VirtAddr, type_name: &str, field: &str) -> Result<u64, NoAnswer>;
-
-    /// Whether `at` points to an object of the named type or slab cache.
-    fn points_to(&self, at: VirtAddr, name: &str) -> Result<bool, NoAnswer>;
-}
-
-/// Why memory did not answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct NoAnswer {
-    /// In plain words: "no type information for this kernel".
-    pub why: String,
-}
+use crate::crash::{CrashReport, Frame, PanicKind, Probe};
 
 /// A report as predicates look at it.
 pub struct Context<'a> {
