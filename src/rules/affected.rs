@@ -45,7 +45,7 @@ pub enum Ceiling {
 pub fn standing(ranges: &[Affected], system: &System) -> Standing {
     let answer = |known, ceiling, note: String, stream: Option<&str>, fixed_in| Standing {
         known,
-        note,
+        note: with_remarks(note, ranges, stream),
         stream: stream.map(str::to_owned),
         fixed_in,
         ceiling,
@@ -105,6 +105,19 @@ pub fn standing(ranges: &[Affected], system: &System) -> Standing {
         Some(UPSTREAM),
         fixed_in(ranges, UPSTREAM),
     )
+}
+
+/// The sentence, and what the rule's author remarked on the ranges that it rests on.
+fn with_remarks(mut note: String, ranges: &[Affected], stream: Option<&str>) -> String {
+    for range in ranges {
+        if let Some(remark) = &range.note
+            && stream == Some(range.stream.as_str())
+        {
+            note.push_str("; ");
+            note.push_str(remark.trim());
+        }
+    }
+    note
 }
 
 /// The kernel that crashed, as its stream compares it.
@@ -559,6 +572,10 @@ mod tests {
         };
         assert_eq!(standing(&ranges, &by_hand).ceiling, EXACT);
         assert_eq!(standing(&[], &System::default()).ceiling, LIKELY);
+        let remark = "[{stream: el7, seen: [3.10.0-862.el7], note: only with zram}]";
+        let ranges: Vec<Affected> = serde_yaml::from_str(remark).unwrap();
+        let note = standing(&ranges, &system("3.10.0-862.el7.x86_64", None)).note;
+        assert_eq!(note, "seen on 3.10.0-862.el7.x86_64; only with zram");
     }
 
     #[test]

@@ -24,11 +24,6 @@ impl Answer {
         }
     }
 
-    /// Either: yes as soon as one is yes.
-    pub fn or(self, other: Answer) -> Answer {
-        !(!self).and(!other)
-    }
-
     /// Whether it is yes.
     pub fn is_yes(self) -> bool {
         self == Answer::Yes
@@ -98,7 +93,7 @@ mod tests {
             [[Yes, No, Unknown], [No, No, No], [Unknown, No, Unknown]]
         );
         assert_eq!(
-            table(Answer::or),
+            table(|a, b| Answer::any([a, b])),
             [[Yes, Yes, Yes], [Yes, No, Unknown], [Yes, Unknown, Unknown]]
         );
         assert_eq!([!Yes, !No, !Unknown], [No, Yes, Unknown]);

@@ -2,7 +2,7 @@
 //!
 //! Knows files; which rule answers a crash is `identify`'s work.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use super::diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 use super::index::Index;
 use super::read;
-use super::schema::{Rule, Scope, Slug, Status};
+use super::schema::{Rule, Slug, Status};
 use super::suggest::nearest;
 use super::tree::{self, Node};
 
@@ -121,15 +121,6 @@ impl KnowledgeBase {
     /// A digest of the rules in force: equal for equal ids and texts, wherever they were read from. 16 hex digits.
     pub fn digest(&self) -> &str {
         &self.digest
-    }
-
-    /// How many rules there are of each status and scope.
-    pub fn counts(&self) -> BTreeMap<(Status, Scope), usize> {
-        let mut counts = BTreeMap::new();
-        for loaded in &self.rules {
-            *counts.entry((loaded.rule.status, loaded.rule.scope)).or_default() += 1;
-        }
-        counts
     }
 
     pub(super) fn index(&self) -> &Index {
