@@ -68,7 +68,7 @@ impl PagedBytes {
             let skip = (self.start + at - self.page_range(self.start + at).start) as usize;
             let found = page.get(skip..).unwrap_or_default();
             let count = (found.len() as u64).min(range.end - at);
-            bytes.extend(found.iter().take(count as usize));
+            bytes.extend_from_slice(found.get(..count as usize).unwrap_or_default());
             at += count;
             if count == 0 {
                 break;

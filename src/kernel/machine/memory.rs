@@ -4,9 +4,6 @@ use super::statistics::Statistics;
 use super::{Fact, Machine, Unknown, count, unreadable};
 use crate::addr::VirtAddr;
 
-/// `HUGE_MAX_HSTATE` is at most this.
-const MAX_HUGE_SIZES: u64 = 16;
-
 /// Memory use, in pages.
 #[derive(Clone, Debug)]
 pub struct MemoryUse {
@@ -48,7 +45,7 @@ impl Machine<'_> {
         let swap_used = swap_total
             .clone()
             .and_then(|total| Ok(total.saturating_sub(swap_free.clone()?)));
-        let huge = self.huge_pages();
+        let huge = self.pages_in_huge_pages();
         let buffers = self.buffers();
         let cached = statistic("nr_file_pages").and_then(|files| {
             let swap = self.swap_cache(statistic("nr_swapcached"), swap_used)?;
@@ -141,33 +138,5 @@ impl Machine<'_> {
             .try_into()
             .unwrap_or(u64::MAX)
             .saturating_add(swap))
-    }
-
-    /// Pages in huge pages of all sizes.
-    fn huge_pages(&self) -> Fact<u64> {
-        let Ok(states) = self.symbol(&["hstates"]) else {
-            // Built without huge pages.
-            return Ok(0);
-        };
-        let number = self
-            .int("hugetlb_max_hstate")
-            .or_else(|_| self.int("max_hstate"))
-            .map(|number| count(i64::from(number)))?;
-        if number > MAX_HUGE_SIZES {
-            return Err(Unknown::Implausible("hugetlb_max_hstate".to_owned()));
-        }
-        if number == 0 {
-            return Ok(0);
-        }
-        let size = self
-            .types
-            .size_of("hstate")
-            .ok_or_else(|| Unknown::NoLayout("hstate".to_owned()))?;
-        (0..number).try_fold(0_u64, |sum, state| {
-            let at = VirtAddr(states.0.wrapping_add(state.wrapping_mul(size)));
-            let pages = self.member(at, "hstate", "nr_huge_pages")?;
-            let order = self.member(at, "hstate", "order")?;
-            Ok(sum.saturating_add(pages.checked_shl(order as u32).unwrap_or(0)))
-        })
     }
 }

@@ -4,6 +4,7 @@
 //! layout is asked for by name. Nothing here knows kernel versions: what a kernel lacks is [`Unknown`], and says why.
 
 mod clock;
+mod huge_pages;
 mod memory;
 mod page_cache;
 mod settings;
@@ -80,11 +81,13 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Where the first of `names` that this kernel has lies.
+    /// Where the first of `names` that this kernel has lies. Modules are not asked: their variables are not the
+    /// kernel's, and to look through all of them for a name that does not exist is dear.
     fn symbol(&self, names: &[&str]) -> Fact<VirtAddr> {
+        let kallsyms = self.symbols.kallsyms();
         names
             .iter()
-            .find_map(|name| self.symbols.by_name(name))
+            .find_map(|name| kallsyms.address(*kallsyms.named(name).first()?))
             .ok_or_else(|| Unknown::NoSymbol(names.first().copied().unwrap_or_default().to_owned()))
     }
 

@@ -147,7 +147,11 @@ impl Machine<'_> {
                 ("thp.defrag", self.thp_defrag()),
                 ("thp.enabled", self.thp_enabled()),
                 ("vm.lowmem_reserve_ratio", self.lowmem_reserve_ratio()),
-                ("vm.nr_hugepages", self.default_huge_pages()),
+                (
+                    "vm.nr_hugepages",
+                    self.default_huge_pages()
+                        .map(|size| Value::Number(i64::try_from(size.number).unwrap_or(i64::MAX))),
+                ),
             ])
             .map(|(name, value)| Setting { name, value })
             .collect();
@@ -268,20 +272,5 @@ impl Machine<'_> {
         } else {
             Some(thp::BEFORE_4_6)
         }
-    }
-
-    fn default_huge_pages(&self) -> Fact<Value> {
-        let states = self.symbol(&["hstates"])?;
-        let place = u64::from(self.int("default_hstate_idx")?.unsigned_abs());
-        let size = self
-            .types
-            .size_of("hstate")
-            .ok_or_else(|| Unknown::NoLayout("hstate".to_owned()))?;
-        if place >= self.room(states, size).max(1) {
-            return Err(Unknown::Implausible("default_hstate_idx".to_owned()));
-        }
-        let at = VirtAddr(states.0.wrapping_add(place * size));
-        let pages = self.member(at, "hstate", "nr_huge_pages")?;
-        Ok(Value::Number(i64::try_from(pages).unwrap_or(i64::MAX)))
     }
 }

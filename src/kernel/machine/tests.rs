@@ -301,7 +301,6 @@ fn committed_memory_is_summed_over_the_cpus() {
 
 #[test]
 fn the_commit_limit_leaves_huge_pages_out() {
-    const HSTATE: Told = Told(&[("hstate", "nr_huge_pages", 8, 8), ("hstate", "order", 0, 4)]);
     let fill = |kilobytes| {
         let mut kernel = Kernel::default();
         kernel.words("totalram_pages", &[100_000]);
@@ -310,8 +309,8 @@ fn the_commit_limit_leaves_huge_pages_out() {
         kernel.int("sysctl_overcommit_ratio", 50);
         kernel.words("sysctl_overcommit_kbytes", &[kilobytes]);
         kernel.int("hugetlb_max_hstate", 1);
-        kernel.words("hstates", &[9, 100]);
-        kernel.ask(&HSTATE, |machine| machine.memory_use())
+        kernel.words("hstates", &[0, 9, u64::MAX << 21, 0, 100, 0, 0, 0]);
+        kernel.ask(&untyped(), |machine| machine.memory_use())
     };
     let memory = fill(0);
     assert_eq!(memory.huge, Ok(51_200));
