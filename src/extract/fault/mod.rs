@@ -176,6 +176,16 @@ fn tell(place: &Place<'_>, decoded: Option<&Decoded>) -> Option<Told> {
     {
         return Some(page_fault(address, operand.access()));
     }
+    // Nothing is ever mapped in the first page, so that this faults whatever CR2 says: to print the code bytes of an
+    // oops can fault in turn and leave its own address there.
+    let in_null_page = |operand: &&Operand| operand.address.is_some_and(|address| address.0 < NULL_PAGE);
+    if let Some(operand) = decoded.operands.iter().find(in_null_page) {
+        return Some(Told {
+            address: operand.address,
+            access: Some(operand.access()),
+            ..by_registers(PanicKind::NullPointerDereference)
+        });
+    }
     if non_canonical(&decoded.operands, bits).is_some() {
         return Some(by_registers(PanicKind::GeneralProtection));
     }

@@ -158,11 +158,10 @@ fn memory(place: &Place<'_>, decoded: &Decoded) -> Option<String> {
             None => Some(protection(place, decoded, bits)),
         };
     }
-    let on_stack = |operand: &&Operand| operand.terms.iter().any(|term| term.register == "rsp");
-    if place.kind == Some(PanicKind::DoubleFault)
-        && let Some(operand) = decoded.operands.iter().find(on_stack)
+    if matches!(place.kind, Some(PanicKind::DoubleFault | PanicKind::StackOverflow))
+        && let Some(operand) = on_stack(place, decoded)
     {
-        return Some(access(place, operand, bits));
+        return Some(format!("{}: the stack is used up, or rsp is wrong", at(operand)));
     }
     let operand = decoded.operands.first()?;
     let address = place.address?;
@@ -179,6 +178,29 @@ fn memory(place: &Place<'_>, decoded: &Decoded) -> Option<String> {
             described(place, address, bits)
         ),
     })
+}
+
+/// The operand that lies on the stack, or close to where rsp points.
+fn on_stack<'d>(place: &Place<'_>, decoded: &'d Decoded) -> Option<&'d Operand> {
+    /// The largest stacks of any kernel have 32 KiB (arch/x86/include/asm/page_64_types.h, with KASAN).
+    const NEAR: u64 = 32 << 10;
+    let stack = place.registers.get("rsp");
+    decoded.operands.iter().find(|operand| {
+        let is_near = stack.zip(operand.address).is_some_and(|(stack, address)| {
+            let distance = address.0.wrapping_sub(stack.0) as i64;
+            distance.unsigned_abs() < NEAR
+        });
+        is_near || operand.terms.iter().any(|term| term.register == "rsp")
+    })
+}
+
+/// `reads 8 bytes at rdi (0x8)`
+fn at(operand: &Operand) -> String {
+    let formula = operand.formula();
+    match operand.address {
+        Some(address) => format!("{} at {formula} ({address})", action(operand)),
+        None => format!("{} at {formula}", action(operand)),
+    }
 }
 
 /// `reads 8 bytes`
@@ -200,8 +222,9 @@ fn bytes(size: u64) -> String {
 }
 
 fn access(place: &Place<'_>, operand: &Operand, bits: AddressBits) -> String {
+    let head = at(operand);
     let Some(address) = operand.address else {
-        return format!("{} at {}", action(operand), operand.formula());
+        return head;
     };
     let formula = operand.formula();
     if operand.terms.is_empty() && operand.segment.is_none() {
@@ -211,7 +234,6 @@ fn access(place: &Place<'_>, operand: &Operand, bits: AddressBits) -> String {
             described(place, address, bits)
         );
     }
-    let head = format!("{} at {formula} ({address})", action(operand));
     if let Some(of) = shadowed(operand, address, bits) {
         return format!("{head}: {}", Pointer::KasanShadow(of));
     }
@@ -290,6 +312,12 @@ fn described(place: &Place<'_>, value: VirtAddr, bits: AddressBits) -> String {
             format!("{class}, but that page must not be written")
         }
         Pointer::Kernel if has(PF_PROT) => format!("{class}, but that page must not be touched"),
+        Pointer::Kernel if code.is_none() && place.is_mapped.is_some_and(|is_mapped| is_mapped(value)) => {
+            match place.access {
+                Some(Access::Write) => format!("{class}, but that page must not be written"),
+                _ => format!("{class}, mapped by the time of the dump"),
+            }
+        }
         Pointer::Kernel => match flipped_from(place, value) {
             Some((bit, whole)) => {
                 format!("{class} where nothing is mapped, one bit ({bit}) away from {whole}, which is mapped")

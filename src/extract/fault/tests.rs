@@ -189,7 +189,26 @@ fn a_double_fault_is_the_stacks() {
         said,
         "writes 8 bytes at rsp-0x8 (0xffffc9000011fff8): the stack is used up, or rsp is wrong"
     );
-    assert_eq!(case.sentence("41 51", &[]), "writes 8 bytes at rsp-0x8");
+    let unknown = case.sentence("41 51", &[]);
+    assert_eq!(
+        unknown,
+        "writes 8 bytes at rsp-0x8: the stack is used up, or rsp is wrong"
+    );
+    // rep stos %rax,(%rdi) into an array of the function's own.
+    let array = Case {
+        kind: Some(PanicKind::StackOverflow),
+        ..NAMELESS
+    };
+    let stack = [
+        ("rsp", 0xffff_c900_0012_0010),
+        ("rdi", 0xffff_c900_0012_0000),
+        ("rcx", 64),
+    ];
+    let said = array.sentence("f3 48 ab", &stack);
+    assert!(
+        said.ends_with("(0xffffc90000120000): the stack is used up, or rsp is wrong"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -359,6 +378,14 @@ fn the_kind_is_told_where_nothing_named_it() {
     let stale = [("rax", 0x1234_beef_00c0_ffee), ("cr2", 0x57_94a9)];
     assert_eq!(told("48 8b 40 38", &stale), Some(PanicKind::GeneralProtection));
     assert_eq!(told("48 8b 07", &[("rdi", bad), ("cr2", 0x57_94a9)]), None);
+    // To print the code bytes faulted too.
+    let code_line = [("rax", 0), ("cr2", 0xffff_ffff_c03f_1fdd)];
+    let null = NAMELESS.explain("48 8b 40 38", &code_line).told.unwrap();
+    assert_eq!(
+        (null.kind, null.source),
+        (PanicKind::NullPointerDereference, KindSource::Registers)
+    );
+    assert_eq!(null.address, Some(VirtAddr(0x38)));
     assert_eq!(told("0f 0b", &[("cr2", 0x57_94a9)]), Some(PanicKind::Bug));
     assert_eq!(told("f7 f9", &[("rcx", 0)]), Some(PanicKind::DivideError));
     assert_eq!(told("", &[("rip", 0)]), Some(PanicKind::NullPointerDereference));
