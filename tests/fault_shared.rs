@@ -9,6 +9,7 @@ use support::opened::Opened;
 use vmcoroner::addr::VirtAddr;
 use vmcoroner::crash::{FaultRole, PanicKind, Registers};
 use vmcoroner::extract::fault::{Explanation, Place, explain};
+use vmcoroner::kernel::bug_table;
 
 /// How the guests were crashed, what must be told of it from the processor's state alone, and words of the sentence.
 const EXPECTED: &[(&str, PanicKind, &str)] = &[
@@ -107,4 +108,45 @@ fn faults_are_told_from_text_and_registers_alone() {
         told += 1;
     }
     assert!(told >= 5 || all.is_empty(), "only {told} faults were told");
+}
+
+#[test]
+fn the_line_of_a_bug_is_known_without_debuginfo() {
+    let mut found = 0;
+    let all = Opened::all();
+    for opened in &all {
+        let truth = &opened.truth["truth"];
+        let (Some(rip), Some(headline)) = (
+            truth["exception"]["regs"]["RIP"].as_str(),
+            truth["oops_text"]["headline"].as_str(),
+        ) else {
+            continue;
+        };
+        let (Some((_, place)), is_warning) = (match headline.split_once("kernel BUG at ") {
+            Some(found) => (Some(found), false),
+            None => (
+                headline
+                    .split_once(" at ")
+                    .filter(|(before, _)| before.starts_with("WARNING")),
+                true,
+            ),
+        }) else {
+            continue;
+        };
+        let place = place.split([' ', '!']).next().unwrap();
+        let entry = bug_table::find(
+            opened.kernel.memory(),
+            &opened.symbols,
+            &opened.types,
+            rip.parse().unwrap(),
+        );
+        let Some(entry) = entry else {
+            assert!(opened.header.truncated, "{}", opened.name);
+            continue;
+        };
+        assert_eq!(format!("{}:{}", entry.file, entry.line), place, "{}", opened.name);
+        assert_eq!(entry.is_warning, is_warning, "{}", opened.name);
+        found += 1;
+    }
+    assert!(found >= 1 || all.is_empty());
 }

@@ -4,6 +4,7 @@
 
 pub mod access;
 mod base;
+pub mod bug_table;
 pub mod cpus;
 mod locate;
 pub mod log;
