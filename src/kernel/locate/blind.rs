@@ -17,6 +17,7 @@ use super::{Located, SelfCheck, Start};
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::kernel::paging::x86_64::{Levels, PageTables};
 use crate::kernel::paging::{AddressSpace, KERNEL_MAP, Leaf, LinearMaps, Translation};
+use crate::kernel::vmcoreinfo::Vmcoreinfo;
 
 /// Where modules begin at the latest: the image lies below.
 const IMAGE_END: u64 = KERNEL_MAP + (1 << 30);
@@ -33,6 +34,9 @@ const SECTION: u64 = 2 << 20;
 /// How far the kernel's top page table can be from its constants, in bytes: the data follows them.
 const DATA_DISTANCE: u64 = 64 << 20;
 
+/// How many texts are tried in a search: a kernel has two, and what ran before it may have left some.
+const MAX_TEXTS: usize = 16;
+
 /// What some page tables map of a kernel's image.
 struct Image {
     tables: PageTables,
@@ -47,11 +51,8 @@ pub(super) fn locate(start: Start<'_>) -> Result<Located, String> {
     if let Some(image) = largest.or_else(|| by_banner(start)) {
         return Ok(from_image(start, image));
     }
-    let (found, searched) = by_text(start);
-    if let Some(mut found) = found {
-        found
-            .problems
-            .push("VMCOREINFO was found by searching the dumped memory".to_owned());
+    let (found, searched) = by_text(start, &[], &|_| true);
+    if let Some(found) = found {
         return Ok(found);
     }
     let cpus = match start.header.qemu_cpus.len() {
@@ -99,9 +100,16 @@ fn from_image(start: Start<'_>, image: Image) -> Located {
         vmcoreinfo,
         utsname,
     } = image::facts(&space, &image.leaves);
+    let hints: Vec<u64> = image.phys_base().into_iter().collect();
     if let Some(info) = vmcoreinfo {
-        let hints: Vec<u64> = image.phys_base().into_iter().collect();
         let mut found = known::locate(start, info, &hints);
+        found.banner = banner.map(|(line, _)| line);
+        return found;
+    }
+    // The image may be cut off behind its banner, or the pointer's page may be missing: the text can be there all the same.
+    let release = banner.as_ref().map(|(_, release)| release.as_str());
+    let (found, _) = by_text(start, &hints, &|info| release.is_none() || info.osrelease() == release);
+    if let Some(mut found) = found {
         found.banner = banner.map(|(line, _)| line);
         return found;
     }
@@ -172,22 +180,26 @@ fn tables_near(start: Start<'_>, section: u64) -> Option<Image> {
     })
 }
 
-/// Searches memory for a VMCOREINFO that proves right. Also: how many bytes were searched.
-fn by_text(start: Start<'_>) -> (Option<Located>, u64) {
+/// Searches memory for a VMCOREINFO that `is_right` lets pass and that proves right. Also: how many bytes were searched.
+fn by_text(start: Start<'_>, hints: &[u64], is_right: &dyn Fn(&Vmcoreinfo) -> bool) -> (Option<Located>, u64) {
     let memory = start.memory.as_ref();
     let Some(pattern) = scan::literal("OSRELEASE=") else {
         return (None, 0);
     };
     let mut searched = 0;
     let mut fallback = None;
+    let mut tried = 0;
     for range in memory.ranges() {
         let end = range.end.min(range.start.saturating_add(start.budget - searched));
         let right = scan::pieces(memory, range.start..end, |at, bytes| {
             for offset in scan::occurrences(bytes, &pattern) {
-                let Some(info) = scan::vmcoreinfo(memory, at.saturating_add(offset as u64)) else {
-                    continue;
-                };
-                let found = known::locate(start, info, &[]);
+                let info = scan::vmcoreinfo(memory, at.saturating_add(offset as u64));
+                let Some(info) = info.filter(is_right) else { continue };
+                tried += 1;
+                if tried > MAX_TEXTS {
+                    return ControlFlow::Continue(());
+                }
+                let found = known::locate(start, info, hints);
                 match found.self_check {
                     SelfCheck::Confirmed(_) => return ControlFlow::Break(found),
                     // It may be a leftover of another kernel: only if nothing better turns up.
@@ -201,5 +213,11 @@ fn by_text(start: Start<'_>) -> (Option<Located>, u64) {
             return (right, searched);
         }
     }
-    (fallback, searched)
+    let found = fallback.map(|mut found: Located| {
+        found
+            .problems
+            .push("VMCOREINFO was found by searching memory and may be another kernel's".to_owned());
+        found
+    });
+    (found, searched)
 }

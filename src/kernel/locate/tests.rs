@@ -182,6 +182,15 @@ fn without_vmcoreinfo_and_cpus_the_banner_leads_to_it() {
 }
 
 #[test]
+fn the_text_is_searched_for_when_the_image_does_not_lead_to_it() {
+    let mut machine = machine();
+    machine.memory.remove(POINTER);
+    let found = find(&machine, &header(None));
+    assert_found(&found);
+    assert!(found.banner.is_some());
+}
+
+#[test]
 fn the_image_alone_still_gives_the_names() {
     let mut machine = machine();
     machine.memory.remove(INFO);

@@ -68,7 +68,11 @@ impl Collector {
             ));
         }
         self.count(State::HalfWritten, "half-written when the kernel stopped");
-        self.count(State::TextLost, "without their text");
+        self.count(
+            State::TextLost,
+            "whose text the kernel has overwritten or had no room for",
+        );
+        self.count(State::Missing, "whose text is missing from the dump");
         self.count(
             State::Suspect,
             "in doubt: their parts contradict each other or are missing",

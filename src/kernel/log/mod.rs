@@ -92,8 +92,10 @@ pub enum State {
     /// Its writer was stopped in the middle: the text may be cut, or end in what was there before. Not rendered, as no
     /// tool prints it.
     HalfWritten,
-    /// The text was overwritten, or its page is missing.
+    /// The kernel had no room for its text, or has overwritten it since.
     TextLost,
+    /// The dump lacks the page with its text. Not rendered: there is no more to it than its time.
+    Missing,
     /// Something about it contradicts something else (its block carries another record's number, its head is missing).
     Suspect,
 }

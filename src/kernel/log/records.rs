@@ -200,7 +200,7 @@ impl Walk<'_> {
 
     fn take(&mut self, index: u64, head: &Head) {
         let text = self.bytes(index + self.layout.size, head.text_len);
-        let state = if text.is_some() { State::Whole } else { State::TextLost };
+        let state = if text.is_some() { State::Whole } else { State::Missing };
         self.log.push(Record {
             seq: self.seq,
             nanoseconds: Some(head.nanoseconds),

@@ -7,7 +7,8 @@ use super::{KernelLog, Record, State};
 
 impl KernelLog {
     /// The log as lines `[    1.234567] text`. A message of several lines has its time on the first; bytes that are
-    /// neither printable ASCII nor white space become `\xNN`. Half-written records are left out.
+    /// neither printable ASCII nor white space become `\xNN`. Half-written records and those whose text the dump
+    /// lacks are left out.
     pub fn render(&self) -> String {
         let length = self.records.iter().map(|record| record.text.len() + 20).sum();
         let mut text = String::with_capacity(length);
@@ -29,7 +30,8 @@ impl KernelLog {
     }
 
     fn finished(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter().filter(|record| record.state != State::HalfWritten)
+        let has_text = |record: &&Record| !matches!(record.state, State::HalfWritten | State::Missing);
+        self.records.iter().filter(has_text)
     }
 }
 
@@ -91,6 +93,7 @@ mod tests {
                 record(Some(100_000_000_000_000), b"two\n  lines", State::Whole),
                 record(Some(0), b"\x1b[31m \xc3\xa4\t.", State::Suspect),
                 record(Some(0), b"cut in the mid", State::HalfWritten),
+                record(Some(0), b"", State::Missing),
                 record(None, b"no time", State::Whole),
                 record(Some(5), b"", State::TextLost),
             ],

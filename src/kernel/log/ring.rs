@@ -292,19 +292,14 @@ impl<'a> Ring<'a> {
         self.text.prefetch(blocks);
         for (id, desc, info) in decoded {
             match desc {
-                None => homeless.push((id, info)),
                 // A slot that the writer has not taken over yet, or (the oldest) has just given up.
                 Some(desc) if desc.state == REUSABLE => {}
-                Some(desc) if desc.id != id => {
-                    self.log.problem(format!(
-                        "record {id:#x}: its descriptor belongs to record {:#x}",
-                        desc.id
-                    ));
-                }
-                Some(desc) => {
+                Some(desc) if desc.id == id => {
                     let record = self.record(&desc, info);
                     self.log.push(record);
                 }
+                // Its page is missing, or it was overwritten.
+                _ => homeless.push((id, info)),
             }
         }
     }
@@ -314,11 +309,13 @@ impl<'a> Ring<'a> {
         let (text, state) = if desc.has_text() {
             match self.text.block(desc.begin, desc.next) {
                 None => (Vec::new(), State::TextLost),
+                Some(block) if !block.whole && block.text.is_empty() => (Vec::new(), State::Missing),
                 Some(block) => {
                     let known = info
                         .map(|info| info.text_len as usize)
                         .filter(|&len| finished || len > 0);
-                    let sure = info.is_some() && block.whole && block.owner == Some(desc.id);
+                    let whole = block.whole || known.is_some_and(|len| len <= block.text.len());
+                    let sure = info.is_some() && whole && block.owner == Some(desc.id);
                     (
                         cut(&block.text, known),
                         if sure { State::Whole } else { State::Suspect },
@@ -372,7 +369,7 @@ impl<'a> Ring<'a> {
         self.log.sort();
         let (total, found) = (wanted.len(), wanted.len() - left.len());
         self.log.problem(format!(
-            "{total} records have no descriptor: the text of {found} was found by its id"
+            "{total} records have no usable descriptor: the text of {found} was found by its id"
         ));
     }
 

@@ -245,6 +245,19 @@ fn a_missing_page_of_descriptors_leaves_the_text() {
 }
 
 #[test]
+fn a_damaged_descriptor_leaves_the_text() {
+    let mut ring = Writer::new(4, 10);
+    for text in ["first", "second", "third"] {
+        ring.add(text.as_bytes(), FINALIZED);
+    }
+    let index = (ring.head_id % 16) as usize;
+    ring.descs[index - 1] = [0x1234, 8, 16];
+    let log = ring.log();
+    assert_eq!(texts(&log), ["first", "second", "third"]);
+    assert_eq!(log.records[1].state, State::Suspect);
+}
+
+#[test]
 fn control_data_that_cannot_be_is_refused() {
     let mut memory = Writer::new(4, 10).memory();
     memory.parts[1].1[0] = 60;
