@@ -1,5 +1,7 @@
 //! Machines written by hand: variables with their symbols, and the layouts that the code should find for itself.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::kernel::symbols::Hints;
 use crate::kernel::symbols::encoder::{Era, Symbol, encode};
@@ -441,4 +443,71 @@ fn nothing_at_all_is_answered_with_nothing() {
         assert_eq!(memory.huge, Ok(0));
         assert!(machine.settings().iter().all(|setting| setting.value.is_err()));
     });
+}
+
+/// Every variable that is looked for, outside of settings.
+const NAMES: &[&str] = &[
+    "nr_threads",
+    "avenrun",
+    "saved_command_line",
+    "tainted_mask",
+    "taint_flags",
+    "tk_core",
+    "node_data",
+    "vmstat_text",
+    "vm_zone_stat",
+    "vm_node_stat",
+    "_totalram_pages",
+    "total_swap_pages",
+    "nr_swap_pages",
+    "vm_committed_as",
+    "__per_cpu_offset",
+    "sysctl_overcommit_ratio",
+    "sysctl_overcommit_kbytes",
+    "hstates",
+    "hugetlb_max_hstate",
+    "default_hstate_idx",
+    "all_bdevs",
+    "def_blk_aops",
+    "swapper_spaces",
+    "nr_swapper_spaces",
+    "swap_aops",
+    "zone_names",
+    "sysctl_lowmem_reserve_ratio",
+    "transparent_hugepage_flags",
+    "__cpu_present_mask",
+    "nr_cpu_ids",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn any_memory_is_survived(
+        // Words that are small, lead to each other, or are anything.
+        words in prop::collection::vec(
+            prop_oneof![0u64..64, (0u64..0x800).prop_map(|at| DATA + at), (0u64..0x400).prop_map(|at| HEAP + at), any::<u64>()],
+            NAMES.len() * 8,
+        ),
+        heap in prop::collection::vec(prop_oneof![Just(0), any::<u8>()], 0x400),
+        typed: bool,
+    ) {
+        const TYPES: Told = Told(&[
+            ("pglist_data", "node_present_pages", 16, 8),
+            ("percpu_counter", "count", 8, 8),
+            ("percpu_counter", "counters", 32, 8),
+            ("address_space", "nrpages", 8, 8),
+            ("block_device", "bd_list", 8, 16),
+            ("block_device", "bd_inode", 0, 8),
+            ("inode", "i_mapping", 8, 8),
+        ]);
+        let mut kernel = Kernel::default();
+        for (name, words) in NAMES.iter().zip(words.chunks(8)) {
+            kernel.words(name, words);
+        }
+        kernel.heap(&heap);
+        let types: &dyn Types = if typed { &TYPES } else { &untyped() };
+        kernel.ask(types, |machine| {
+            let _ = (machine.system(), machine.memory_use(), machine.settings());
+        });
+    }
 }
