@@ -144,11 +144,14 @@ impl Flattened {
                     let size = u64::try_from(size)
                         .unwrap_or(0)
                         .min(self.file.size().saturating_sub(source));
-                    records.push(Record {
-                        target: u64::try_from(target).unwrap_or(0),
-                        size,
-                        source,
-                    });
+                    // Empty ones would break the order by ends that reading relies on.
+                    if size > 0 {
+                        records.push(Record {
+                            target: u64::try_from(target).unwrap_or(0),
+                            size,
+                            source,
+                        });
+                    }
                     at = source + size;
                 }
             }
@@ -426,6 +429,13 @@ mod tests {
                 let _ = flat.read_at(flat.size().saturating_sub(10), &mut part);
             }
         }
+    }
+
+    #[test]
+    fn an_empty_record_hides_nothing() {
+        let records = [(92, vec![1]), (92, vec![]), (93, vec![])];
+        let flat = Flattened::open(Arc::new(flatten(&records, true))).unwrap();
+        assert_eq!(contents(&flat).last(), Some(&1));
     }
 
     #[test]
