@@ -9,6 +9,7 @@ pub mod pointer;
 pub mod poison;
 mod probe;
 mod report;
+pub mod signature;
 pub mod stream;
 pub mod time;
 
@@ -17,6 +18,6 @@ pub use machinery::normalise_symbol;
 pub use probe::{NoAnswer, Probe};
 pub use report::{
     Access, CpuStack, CrashReport, DebugInfo, EarlierEvent, Fault, FaultRole, Frame, Log, Memory, Missing, Module,
-    Panic, Registers, SCHEMA, SettingValue, Signature, Source, SourceKind, Stack, StackSource, StreamBasis, System,
-    Task, Tool,
+    Panic, Registers, SCHEMA, SettingValue, Signature, Source, SourceKind, Stack, StackSource, StreamBasis, Subject,
+    System, Task, Tool,
 };

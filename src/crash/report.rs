@@ -44,6 +44,10 @@ pub struct CrashReport {
     /// How the frames were obtained. Absent: no stack is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<Stack>,
+    /// Whom the event is about, where that is not the task that panicked: the blocked task that made the watcher of
+    /// hung tasks panic. Its frames are then what names the bug.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
     /// The loaded modules that are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<Module>,
@@ -99,6 +103,7 @@ impl CrashReport {
             fault: None,
             frames: Vec::new(),
             stack: None,
+            subject: None,
             modules: Vec::new(),
             modules_complete: false,
             taint: None,
@@ -459,6 +464,20 @@ pub struct Stack {
     pub source: StackSource,
     /// Whether the frames reach the stack's end: only then is a function that is not there known to be absent.
     pub complete: bool,
+}
+
+/// A task that an event is about without having run when it was noticed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// The task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// Its stack, innermost first.
+    pub frames: Vec<Frame>,
+    /// How the stack was obtained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<Stack>,
 }
 
 /// A loaded module.

@@ -1,0 +1,578 @@
+//! One event → the facts of the record: kind, fault, frames in their normal form, task, taint, modules.
+//!
+//! It sees one event at a time, and must not know of the text around it.
+
+use crate::addr::VirtAddr;
+use crate::crash::{
+    Access, CrashReport, Fault, FaultRole, Frame, KindSource, Panic, PanicKind, Stack, StackSource, Subject, Task,
+};
+
+use super::banner::{self, TaskLine};
+use super::event::{Dump, Event, Role, Section};
+use super::headline::{Class, Headline};
+use super::registers::Place;
+use super::trace::Mark;
+
+/// The first page: an address in it is NULL plus a member's offset.
+const FIRST_PAGE: u64 = 4096;
+
+/// Puts what an event says into a report.
+pub fn fill(report: &mut CrashReport, event: &Event) {
+    let (stack, watcher) = stacks(event);
+    let dump = fault_dump(event, stack);
+    report.panic = Some(panic(event, dump));
+    report.fault = fault(event, dump);
+    if let Some(section) = stack.and_then(|at| event.sections.get(at)) {
+        report.frames = normal_form(section, dump.filter(|dump| dump.before_frame.is_none()), event);
+        report.stack = Some(Stack {
+            source: StackSource::Log,
+            complete: reaches_the_end(&report.frames),
+        });
+    } else if let Some(fault) = &report.fault {
+        report.frames = vec![interrupted(&Place {
+            symbol: fault.symbol.clone(),
+            offset: fault.offset,
+            size: fault.size,
+            module: fault.module.clone(),
+            address: fault.address,
+        })];
+        report.stack = Some(Stack {
+            source: StackSource::Log,
+            complete: false,
+        });
+    }
+    kind_from_stack(report);
+    report.task = task(event, stack);
+    if let Some(section) = watcher.and_then(|at| event.sections.get(at)) {
+        part_subject(report, event, section);
+    }
+    if let Some(text) = event
+        .sections
+        .iter()
+        .rev()
+        .find_map(|section| section.task.as_ref()?.taint.as_deref())
+    {
+        report.taint = Some(banner::taint_letters(text));
+        report.taint_text = Some(text.to_owned()).filter(|text| !text.is_empty());
+    }
+    if event.modules_listed {
+        report.modules = event.modules.clone();
+        report.modules_complete = event.modules_complete;
+    }
+    if let Some((hardware, bios)) = &event.hardware {
+        report.system.hardware = Some(hardware.clone());
+        report.system.bios = bios.clone();
+    }
+    for line in event.sections.iter().filter_map(|section| section.task.as_ref()) {
+        system(report, line);
+    }
+    if report.system.machine.is_none() {
+        report.system.machine = event.machine.map(str::to_owned);
+    }
+}
+
+/// The event is about another task than the one that panicked: the record's frames are the latter's.
+fn part_subject(report: &mut CrashReport, event: &Event, watcher: &Section) {
+    let task = event.headline.task.as_ref().map(|(comm, pid)| Task {
+        pid: *pid,
+        comm: Some(comm.clone()),
+        ..Task::default()
+    });
+    let frames = normal_form(watcher, None, event);
+    let complete = reaches_the_end(&frames);
+    report.subject = Some(Subject {
+        task,
+        frames: std::mem::replace(&mut report.frames, frames),
+        stack: report.stack.replace(Stack {
+            source: StackSource::Log,
+            complete,
+        }),
+    });
+    report.fault = None;
+}
+
+fn system(report: &mut CrashReport, line: &TaskLine) {
+    let system = &mut report.system;
+    system.release = system.release.take().or_else(|| line.release.clone());
+    // An oops prints the build's number and, on Debian and Ubuntu, the package's version: a part of `uname -v`, worth
+    // having for the latter only.
+    let version = line.version.clone().filter(|version| version.contains(' '));
+    system.version = system.version.take().or(version);
+    system.hardware = system.hardware.take().or_else(|| line.hardware.clone());
+}
+
+/// Which of an event's stacks is the failure's, and which the panicking task's where that is another one.
+fn stacks(event: &Event) -> (Option<usize>, Option<usize>) {
+    let full = |section: &&Section| !section.frames.is_empty();
+    let own = event
+        .sections
+        .iter()
+        .position(|section| full(&section) && !section.of_panic && section.role != Role::History);
+    let of_panic = event
+        .sections
+        .iter()
+        .position(|section| full(&section) && section.of_panic && section.role == Role::Main);
+    let (Some(own), Some(of_panic)) = (own, of_panic) else {
+        let any = || event.sections.iter().position(|section| full(&section));
+        return (own.or(of_panic).or_else(any), None);
+    };
+    let (Some(part), Some(whole)) = (event.sections.get(own), event.sections.get(of_panic)) else {
+        return (Some(own), None);
+    };
+    if same_task(part, whole) {
+        // The panic's own stack goes from panic() down to the place itself: the whole of it.
+        let whole_stack = event.headline.class == Class::Panic || holds(whole, part);
+        return (Some(if whole_stack { of_panic } else { own }), None);
+    }
+    // The watcher panics; the stack that tells is that of the task it watched.
+    let watched = matches!(
+        event.headline.kind,
+        PanicKind::HungTask | PanicKind::RcuStall | PanicKind::WorkqueueLockup
+    );
+    (Some(own), watched.then_some(of_panic))
+}
+
+fn same_task(one: &Section, other: &Section) -> bool {
+    match (&one.task, &other.task) {
+        (Some(one), Some(other)) => one.pid == other.pid && one.comm == other.comm,
+        _ => false,
+    }
+}
+
+/// Whether a stack passes through the place where another one's registers were saved.
+fn holds(whole: &Section, part: &Section) -> bool {
+    let Some(place) = part
+        .dumps
+        .iter()
+        .find(|dump| dump.is_kernel())
+        .and_then(|dump| dump.place.as_ref())
+    else {
+        return false;
+    };
+    let at = |symbol: &Option<String>, offset: Option<u64>| {
+        place.symbol.is_some() && *symbol == place.symbol && offset == place.offset
+    };
+    let stopped = whole
+        .dumps
+        .iter()
+        .filter_map(|dump| dump.place.as_ref())
+        .any(|other| at(&other.symbol, other.offset));
+    stopped || whole.frames.iter().any(|frame| at(&frame.symbol, frame.offset))
+}
+
+/// The first kernel-mode registers of the failure: before its trace, or where the trace was interrupted.
+fn fault_dump(event: &Event, stack: Option<usize>) -> Option<&Dump> {
+    let until = stack.map_or(event.sections.len(), |at| at + 1);
+    let sections = event
+        .sections
+        .iter()
+        .take(until)
+        .filter(|section| section.role != Role::History);
+    let mut dumps = sections.flat_map(|section| section.dumps.iter());
+    dumps.find(|dump| dump.is_kernel())
+}
+
+/// Whether the place did nothing wrong itself, but was met there.
+fn role(event: &Event, dump: Option<&Dump>) -> FaultRole {
+    let stuck = matches!(
+        event.headline.kind,
+        PanicKind::SoftLockup
+            | PanicKind::HardLockup
+            | PanicKind::RcuStall
+            | PanicKind::HungTask
+            | PanicKind::WorkqueueLockup
+            | PanicKind::Nmi
+            | PanicKind::OutOfMemory
+            | PanicKind::PageAllocationFailure
+    );
+    let raised = matches!(
+        event.headline.class,
+        Class::Die | Class::Warn | Class::Note | Class::Report
+    );
+    let before_trace = dump.is_none_or(|dump| dump.before_frame.is_none());
+    if !stuck && raised && before_trace {
+        FaultRole::Faulted
+    } else {
+        FaultRole::Interrupted
+    }
+}
+
+fn fault(event: &Event, dump: Option<&Dump>) -> Option<Fault> {
+    let named = event
+        .headline
+        .place
+        .as_ref()
+        .filter(|_| event.headline.class == Class::Die);
+    let place = dump.and_then(|dump| dump.place.as_ref()).or(named);
+    if place.is_none() && dump.is_none() {
+        return None;
+    }
+    let place = place.cloned().unwrap_or_default();
+    let mut registers = dump.map(|dump| dump.registers.clone()).unwrap_or_default();
+    if registers.contains_key("rsp")
+        && let Some(flags) = registers.remove("eflags")
+    {
+        registers.insert("rflags".to_owned(), flags);
+    }
+    // Reading the code around RIP may fault by itself and change CR2: the last line has what the exception had.
+    if let Some(cr2) = event.last_cr2
+        && dump.is_some()
+    {
+        registers.insert("cr2".to_owned(), VirtAddr(cr2));
+    }
+    Some(Fault {
+        role: role(event, dump),
+        symbol: place.symbol,
+        offset: place.offset,
+        size: place.size,
+        module: place.module,
+        address: place.address,
+        registers,
+        code: event.code.clone().filter(|code| code.contains('<') && dump.is_some()),
+        instruction: None,
+        source: None,
+        explanation: None,
+    })
+}
+
+fn panic(event: &Event, dump: Option<&Dump>) -> Panic {
+    let headline = &event.headline;
+    let mut panic = panic_of_headline(headline, &event.message);
+    panic.fatal = event.fatal.clone();
+    if panic.kind == PanicKind::Unknown && headline.class == Class::Die && headline.error_code.is_some() {
+        // `Oops: 0000 [#1]` is a page fault's: every other exception has its name before the code.
+        panic.kind_source = Some(KindSource::Headline);
+        panic.kind = match cr2(event, dump) {
+            Some(address) if address.0 < FIRST_PAGE => PanicKind::NullPointerDereference,
+            _ => PanicKind::BadPageFault,
+        };
+    }
+    let page_fault = matches!(
+        panic.kind,
+        PanicKind::NullPointerDereference | PanicKind::BadPageFault | PanicKind::NxExecute
+    );
+    let x86 = event
+        .machine
+        .is_none_or(|machine| machine == "x86_64" || machine == "i386");
+    if page_fault && x86 && headline.class == Class::Die {
+        panic.address = panic.address.or_else(|| cr2(event, dump));
+        // arch/x86/include/asm/trap_pf.h: bit 1 write, bit 4 instruction fetch.
+        panic.access = panic.access.or(panic.error_code.map(|code| match code {
+            code if code & 0x10 != 0 => Access::Exec,
+            code if code & 2 != 0 => Access::Write,
+            _ => Access::Read,
+        }));
+    }
+    panic
+}
+
+fn cr2(event: &Event, dump: Option<&Dump>) -> Option<VirtAddr> {
+    event
+        .last_cr2
+        .map(VirtAddr)
+        .or_else(|| dump?.registers.get("cr2").copied())
+}
+
+/// The kind where the line that would name it is cut off: from the exception's stub in the trace, else from CR2 or the
+/// registers. Works on a report whose stack and fault are filled in; one without a stack or a fault stays as it is.
+pub fn kind_from_stack(report: &mut CrashReport) {
+    let open = report
+        .panic
+        .as_ref()
+        .is_none_or(|panic| panic.kind == PanicKind::Unknown);
+    if !open || (report.frames.is_empty() && report.fault.is_none()) {
+        return;
+    }
+    let registers = report.fault.as_ref().map(|fault| &fault.registers);
+    let cr2 = registers.and_then(|registers| registers.get("cr2")).copied();
+    let by_address = |address: Option<VirtAddr>| match address {
+        Some(address) if address.0 < FIRST_PAGE => Some(PanicKind::NullPointerDereference),
+        Some(_) => Some(PanicKind::BadPageFault),
+        None => None,
+    };
+    // A stub below the stopped place is of an exception that was being served when this one came.
+    let stub = report
+        .frames
+        .iter()
+        .take_while(|frame| !frame.interrupted)
+        .find_map(|frame| stub_kind(frame.symbol.as_deref()?));
+    let told = match stub {
+        Some(Some(kind)) => Some((kind, KindSource::Stub)),
+        // A page fault: its address tells which kind.
+        Some(None) => by_address(cr2)
+            .map(|kind| (kind, KindSource::Stub))
+            .or_else(|| null_object(report).then_some((PanicKind::NullPointerDereference, KindSource::Registers)))
+            .or(Some((PanicKind::BadPageFault, KindSource::Stub))),
+        // CR2 keeps the last page fault's address, which may be a program's from before. One in the first page that a
+        // register holds too is this one's.
+        None => cr2
+            .filter(|cr2| cr2.0 != 0 && cr2.0 < FIRST_PAGE)
+            .filter(|cr2| registers.is_some_and(|all| all.iter().any(|(name, value)| value == cr2 && is_general(name))))
+            .map(|_| (PanicKind::NullPointerDereference, KindSource::Cr2)),
+    };
+    let page_fault = matches!(
+        told,
+        Some((PanicKind::NullPointerDereference | PanicKind::BadPageFault, _))
+    );
+    let panic = report.panic.get_or_insert(Panic {
+        message: None,
+        kind: PanicKind::Unknown,
+        kind_source: None,
+        detector: None,
+        address: None,
+        access: None,
+        error_code: None,
+        fatal: None,
+    });
+    if let Some((kind, source)) = told {
+        panic.kind = kind;
+        panic.kind_source = Some(source);
+        if page_fault {
+            panic.address = panic.address.or(cr2);
+        }
+    }
+}
+
+/// Whether the fault is in a helper that was given an object in the first page: a lock primitive, a list helper and
+/// their like work on their first argument, which the calling convention puts into RDI.
+fn null_object(report: &CrashReport) -> bool {
+    let Some(fault) = &report.fault else { return false };
+    let helper = fault
+        .symbol
+        .as_deref()
+        .is_some_and(|symbol| crate::crash::machinery::roles(symbol).plumbing());
+    helper && fault.registers.get("rdi").is_some_and(|rdi| rdi.0 < FIRST_PAGE)
+}
+
+/// The facts of a panic of which only the naming line is known.
+pub fn panic_of_headline(headline: &Headline, message: &str) -> Panic {
+    Panic {
+        message: Some(message.to_owned()).filter(|message| !message.is_empty()),
+        kind: headline.kind,
+        kind_source: Some(KindSource::Headline).filter(|_| headline.kind != PanicKind::Unknown),
+        detector: headline.detector,
+        address: headline.address,
+        access: headline.access,
+        error_code: headline.error_code,
+        fatal: headline.fatal.clone(),
+    }
+}
+
+fn is_general(name: &str) -> bool {
+    !matches!(
+        name,
+        "cr0" | "cr2" | "cr3" | "cr4" | "cs" | "ds" | "es" | "ss" | "rflags" | "eflags" | "rip" | "rsp" | "orig_rax"
+    )
+}
+
+/// What an exception's entry stub on the stack says: `Some(None)` is a page fault, whose kind its address decides.
+pub fn stub_kind(symbol: &str) -> Option<Option<PanicKind>> {
+    Some(match crate::crash::normalise_symbol(symbol) {
+        "page_fault" | "async_page_fault" | "asm_exc_page_fault" | "no_context" | "page_fault_oops" => None,
+        "general_protection" | "do_general_protection" | "asm_exc_general_protection" | "exc_general_protection" => {
+            Some(PanicKind::GeneralProtection)
+        }
+        "invalid_op" | "do_invalid_op" | "asm_exc_invalid_op" | "exc_invalid_op" => Some(PanicKind::InvalidOpcode),
+        "divide_error" | "do_divide_error" | "asm_exc_divide_error" | "exc_divide_error" => {
+            Some(PanicKind::DivideError)
+        }
+        "double_fault" | "do_double_fault" | "asm_exc_double_fault" | "exc_double_fault" => {
+            Some(PanicKind::DoubleFault)
+        }
+        "stack_segment" | "asm_exc_stack_segment" => Some(PanicKind::GeneralProtection),
+        "machine_check" | "do_machine_check" | "asm_exc_machine_check" => Some(PanicKind::MachineCheck),
+        _ => return None,
+    })
+}
+
+/// Whether a stack goes down to where the kernel was entered.
+pub fn reaches_the_end(frames: &[Frame]) -> bool {
+    frames.iter().any(|frame| {
+        frame.reliable
+            && frame.symbol.as_deref().is_some_and(|symbol| {
+                let name = crate::crash::normalise_symbol(symbol);
+                name.starts_with("ret_from_")
+                    || name.starts_with("entry_SYSCALL")
+                    || name.starts_with("entry_INT80")
+                    || name.starts_with("el0_")
+                    || name.starts_with("el0t_")
+                    || name.starts_with("secondary_startup")
+                    || name.starts_with("system_call")
+                    || matches!(
+                        name,
+                        "kernel_thread_helper"
+                            | "child_rip"
+                            | "sysenter_do_call"
+                            | "start_secondary"
+                            | "common_startup_64"
+                            | "ret_fast_syscall"
+                            | "x86_64_start_kernel"
+                            | "sysret_check"
+                            | "tracesys"
+                            | "ia32_sysret"
+                            | "__do_syscall"
+                            | "handle_exception"
+                    )
+            })
+    })
+}
+
+/// A section's frames in the record's normal form: the place that was stopped is a frame of its own, between the
+/// machinery and its caller.
+fn normal_form(section: &Section, head: Option<&Dump>, event: &Event) -> Vec<Frame> {
+    let mut frames = section.frames.clone();
+    // Where an exception or interrupt below stopped: from the outermost in, so that the numbers stay right.
+    let mut inner_places = Vec::new();
+    for dump in section.dumps.iter().rev().filter(|dump| dump.is_kernel()) {
+        if let (Some(at), Some(place)) = (dump.before_frame, &dump.place)
+            && at <= frames.len()
+        {
+            inner_places.push(place.clone());
+            match frames.get_mut(at).filter(|frame| is_place(frame, place)) {
+                Some(frame) => mark_interrupted(frame),
+                None => frames.insert(at, interrupted(place)),
+            }
+        }
+    }
+    let Some(place) = head.and_then(|dump| dump.place.as_ref()) else {
+        return frames;
+    };
+    if inner_places
+        .iter()
+        .any(|inner| inner.symbol == place.symbol && inner.offset == place.offset)
+    {
+        return frames;
+    }
+    // The first frame that is surely a caller: the place stands before it.
+    let caller = frames
+        .iter()
+        .position(|frame| frame.reliable && !frame.machinery && !frame.inlined && !is_place(frame, place))
+        .unwrap_or(frames.len());
+    let leaves = section
+        .marks
+        .iter()
+        .find(|(_, mark)| *mark == Mark::Leave)
+        .map_or(caller, |(at, _)| at + 1);
+    let reach = caller.max(if section.of_panic { leaves } else { 0 }).min(frames.len());
+    let known = frames.iter().take(reach).rposition(|frame| is_place(frame, place));
+    match known.and_then(|at| frames.get_mut(at)) {
+        Some(frame) => mark_interrupted(frame),
+        None => {
+            let behind_machinery = frames
+                .iter()
+                .take(caller)
+                .rposition(|frame| frame.machinery)
+                .map_or(0, |at| at + 1);
+            frames.insert(behind_machinery, interrupted(place));
+        }
+    }
+    trust_true_caller(&mut frames, event);
+    frames
+}
+
+fn is_place(frame: &Frame, place: &Place) -> bool {
+    frame.symbol.is_some() && frame.symbol == place.symbol && frame.offset == place.offset
+}
+
+fn mark_interrupted(frame: &mut Frame) {
+    frame.interrupted = true;
+    frame.reliable = true;
+}
+
+fn interrupted(place: &Place) -> Frame {
+    Frame {
+        symbol: place.symbol.clone(),
+        offset: place.offset,
+        size: place.size,
+        module: place.module.clone(),
+        address: place.address,
+        interrupted: true,
+        ..Frame::default()
+    }
+}
+
+/// A frame pointer unwinder that starts before the function has set up its frame misses the caller and prints it with a
+/// `?`. Its return address is then the word at the stack pointer: the true caller after all.
+fn trust_true_caller(frames: &mut [Frame], event: &Event) {
+    let Some(&top) = event.stack_words.first() else { return };
+    let Some(at) = frames.iter().position(|frame| frame.interrupted) else {
+        return;
+    };
+    let offset = frames.get(at).and_then(|frame| frame.offset);
+    if !offset.is_some_and(|offset| before_set_up(offset, event.code.as_deref())) {
+        return;
+    }
+    if let Some(caller) = frames.get_mut(at + 1)
+        && !caller.reliable
+        && caller.address == Some(top)
+    {
+        caller.reliable = true;
+    }
+}
+
+/// Whether a function had pushed nothing when it was `offset` bytes in: only entry padding lies before.
+fn before_set_up(offset: u64, code: Option<&str>) -> bool {
+    // endbr64 and the tracer's five bytes: no compiler sets up a frame in less.
+    const ENTRY: u64 = 9;
+    if offset > ENTRY {
+        return false;
+    }
+    let Some(code) = code else { return offset <= 5 };
+    // Any push (50 … 57) or `sub $…,%rsp` (48 83 ec, 48 81 ec) before the marked byte is a set-up.
+    let words: Vec<&str> = code.split_ascii_whitespace().collect();
+    let Some(marked) = words.iter().position(|word| word.starts_with('<')) else {
+        return offset <= 5;
+    };
+    let Some(start) = marked.checked_sub(usize::try_from(offset).unwrap_or(usize::MAX)) else {
+        return false;
+    };
+    let bytes: Option<Vec<u8>> = words
+        .get(start..marked)
+        .unwrap_or_default()
+        .iter()
+        .map(|word| u8::from_str_radix(word, 16).ok())
+        .collect();
+    bytes.is_some_and(|bytes| match bytes.as_slice() {
+        [] => true,
+        [0x66, 0x66, 0x66, 0x66, 0x90] | [0x0f, 0x1f, 0x44, 0x00, 0x00] | [0xe8, ..] if bytes.len() == 5 => true,
+        [0xf3, 0x0f, 0x1e, 0xfa] => true,
+        [0xf3, 0x0f, 0x1e, 0xfa, rest @ ..] => matches!(rest, [0x0f, 0x1f, 0x44, 0x00, 0x00] | [0xe8, _, _, _, _]),
+        _ => false,
+    })
+}
+
+fn task(event: &Event, stack: Option<usize>) -> Option<Task> {
+    let of_panic = event
+        .sections
+        .iter()
+        .find(|section| section.of_panic && section.task.is_some());
+    let own = stack
+        .and_then(|at| event.sections.get(at))
+        .filter(|section| section.task.is_some());
+    let blocked = event.headline.kind == PanicKind::HungTask && event.fatal.is_none();
+    let first = event
+        .sections
+        .iter()
+        .find(|section| section.task.is_some() && section.role != Role::History);
+    let section = of_panic.or(own).or(first.filter(|_| !blocked));
+    let line = section.and_then(|section| section.task.as_ref());
+    let mut task = Task::default();
+    if let Some(line) = line.filter(|_| !blocked || own.is_some()) {
+        task.pid = line.pid;
+        task.comm = line.comm.clone();
+        task.cpu = line.cpu;
+        // The address is of the same task wherever the event prints it under the same pid.
+        task.address = section.and_then(|section| section.task_address).or_else(|| {
+            event
+                .sections
+                .iter()
+                .find(|other| other.task.as_ref().is_some_and(|other| other.pid == line.pid))
+                .and_then(|other| other.task_address)
+        });
+    } else if let Some((comm, pid)) = &event.headline.task {
+        task.comm = Some(comm.clone());
+        task.pid = *pid;
+    }
+    task.cpu = task.cpu.or(event.headline.cpu.filter(|_| !blocked));
+    (task != Task::default()).then_some(task)
+}

@@ -1,0 +1,534 @@
+//! One line of a register dump → where the CPU was and what its registers held, for every machine Linux prints them on.
+//!
+//! It must not know which of a text's dumps matters.
+
+use crate::addr::VirtAddr;
+
+use super::scan::{self, SymbolRef};
+
+/// A place in code as a register dump names it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Place {
+    /// The function. Absent: a bare address.
+    pub symbol: Option<String>,
+    /// Bytes from its start.
+    pub offset: Option<u64>,
+    /// Its size.
+    pub size: Option<u64>,
+    /// Its module.
+    pub module: Option<String>,
+    /// The address.
+    pub address: Option<VirtAddr>,
+}
+
+impl From<SymbolRef<'_>> for Place {
+    fn from(symbol: SymbolRef<'_>) -> Self {
+        Place {
+            symbol: Some(symbol.symbol.trim_start_matches('.').to_owned()),
+            offset: symbol.offset,
+            size: symbol.size,
+            module: symbol.module.map(str::to_owned),
+            address: None,
+        }
+    }
+}
+
+/// What a line is to the dump that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// It begins a new dump: the line with the instruction pointer.
+    Start,
+    /// It continues one.
+    Inside,
+    /// It repeats the instruction pointer at the end of an oops (`RIP  [<…>] …`).
+    Echo,
+}
+
+/// What one line of a register dump says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegisterLine {
+    /// What the line is to its dump.
+    pub position: Position,
+    /// Whether the CPU was in user mode, when the line tells.
+    pub user: Option<bool>,
+    /// Where the CPU was.
+    pub place: Option<Place>,
+    /// Where it would have returned to (machines with a link register).
+    pub link: Option<Place>,
+    /// Register values by the record's names: lower case, unpadded.
+    pub values: Vec<(String, u64)>,
+    /// The machine, as `uname -m` names it, when the form of the line tells.
+    pub machine: Option<&'static str>,
+}
+
+impl RegisterLine {
+    fn new(position: Position, machine: Option<&'static str>) -> Self {
+        RegisterLine {
+            position,
+            user: None,
+            place: None,
+            link: None,
+            values: Vec::new(),
+            machine,
+        }
+    }
+}
+
+/// Reads a line as part of a register dump; `None` when it is none.
+pub fn parse(body: &str) -> Option<RegisterLine> {
+    let text = body.trim();
+    let first = *text.as_bytes().first()?;
+    match first {
+        b'R' | b'E' | b'C' | b'D' | b'F' | b'K' | b'G' | b'N' | b'L' | b'P' | b'U' | b'M' | b'O' => {}
+        b'a' | b'c' | b'e' | b'f' | b'g' | b'i' | b'l' | b'p' | b'r' | b's' | b't' | b'x' | b'm' => {}
+        b'0'..=b'9' => return s390_continuation(text),
+        _ => return None,
+    }
+    x86_pointer(text)
+        .or_else(|| other_pointer(text))
+        .or_else(|| values_line(text))
+}
+
+/// `RIP: …` and `EIP: …` in all their forms.
+fn x86_pointer(text: &str) -> Option<RegisterLine> {
+    let (name, machine) = match text.get(..3)? {
+        "RIP" => ("rip", "x86_64"),
+        "EIP" => ("eip", "i386"),
+        _ => return None,
+    };
+    let rest = text.get(3..)?;
+    if let Some(rest) = rest.strip_prefix(" is at ") {
+        let mut line = RegisterLine::new(Position::Inside, Some(machine));
+        line.place = scan::symbol_ref(rest.trim()).map(Place::from);
+        return line.place.is_some().then_some(line);
+    }
+    let Some(rest) = rest.strip_prefix(':') else {
+        // `RIP  [<ffffffff810acac5>] down_read_trylock+0x5/0x50`: the oops's last lines say it again.
+        let mut line = RegisterLine::new(Position::Echo, Some(machine));
+        line.place = place(rest);
+        return line.place.is_some().then_some(line);
+    };
+    let rest = rest.trim_start();
+    if let Some((segment, after)) = segment(rest) {
+        let mut line = RegisterLine::new(Position::Start, Some(machine));
+        line.values.push(("cs".to_owned(), segment));
+        line.user = Some(segment & 3 == 3);
+        line.place = place(after);
+        if let Some(address) = line.place.as_ref().and_then(|place| place.address) {
+            line.values.push((name.to_owned(), address.0));
+        }
+        line.values.extend(pairs(after).filter(|(name, _)| name != "cpu"));
+        return Some(line);
+    }
+    // `RIP: down_read_trylock+0x5/0x50 RSP: ffff8801b4c3ba90` closes an oops; `EIP: foo+0x1/0x2` opens a dump on i386;
+    // crash prints `RIP: ffffffff9c0c2e89  RSP: …`.
+    if let Some((address, after)) = scan::leading_hex(rest)
+        && (after.is_empty() || after.starts_with(' '))
+    {
+        let mut line = RegisterLine::new(Position::Start, Some(machine));
+        line.place = Some(Place {
+            address: Some(VirtAddr(address)),
+            ..Place::default()
+        });
+        line.values.push((name.to_owned(), address));
+        line.values.extend(pairs(after));
+        return Some(line);
+    }
+    let echo = rest.contains("RSP:") || rest.contains("SS:ESP");
+    let position = if echo { Position::Echo } else { Position::Start };
+    let mut line = RegisterLine::new(position, Some(machine));
+    line.place = place(rest);
+    line.place.is_some().then_some(line)
+}
+
+/// `0010:` at the start of `text`.
+fn segment(text: &str) -> Option<(u64, &str)> {
+    let (digits, rest) = text.split_once(':')?;
+    (digits.len() == 4).then(|| scan::bare_hex(digits).map(|segment| (segment, rest)))?
+}
+
+/// `[<addr>]  [<addr>] sym+0x9/0x50 [mod]`, `sym+0x9/0x50`, `0x47b7a0`, `(null)`.
+pub fn place(text: &str) -> Option<Place> {
+    let mut rest = text.trim();
+    let mut address = None;
+    while let Some((tag, after)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        let digits = tag.trim_start_matches('<').trim_end_matches('>').trim();
+        match scan::bare_hex(digits) {
+            Some(value) => address = Some(VirtAddr(value)),
+            None if digits == "(null)" || digits == "0x0" => address = Some(VirtAddr(0)),
+            None => break,
+        }
+        rest = after.trim_start();
+    }
+    if let Some(symbol) = scan::symbol_ref(rest) {
+        return Some(Place {
+            address,
+            ..Place::from(symbol)
+        });
+    }
+    if rest.starts_with("(null)") {
+        address = address.or(Some(VirtAddr(0)));
+    } else if let Some((value, _)) = rest.strip_prefix("0x").and_then(scan::leading_hex) {
+        address = address.or(Some(VirtAddr(value)));
+    }
+    address.map(|_| Place {
+        address,
+        ..Place::default()
+    })
+}
+
+/// The instruction pointers and link registers of the other machines.
+fn other_pointer(text: &str) -> Option<RegisterLine> {
+    let start = |machine| RegisterLine::new(Position::Start, machine);
+    // arm, arm64
+    if let Some(rest) = text.strip_prefix("PC is at ") {
+        let mut line = start(None);
+        line.place = place(rest);
+        return line.place.is_some().then_some(line);
+    }
+    if let Some(rest) = text.strip_prefix("LR is at ") {
+        let mut line = RegisterLine::new(Position::Inside, None);
+        line.link = place(rest);
+        return line.link.is_some().then_some(line);
+    }
+    if let Some(rest) = text.strip_prefix("pc : ") {
+        let machine = if rest.contains("psr:") { "arm" } else { "aarch64" };
+        let mut line = start(Some(machine));
+        line.place = place(rest);
+        if rest.trim_start().starts_with('[') {
+            line.values = pairs(text).collect();
+            // The symbols came before (`PC is at`) or come after: same dump.
+            line.position = Position::Inside;
+        }
+        if let Some(state) = scan::after(rest, "pstate: ").and_then(scan::leading_hex) {
+            line.user = Some(state.0 & 0xf == 0);
+        }
+        return line.place.is_some().then_some(line);
+    }
+    if let Some(rest) = text.strip_prefix("lr : ") {
+        let mut line = RegisterLine::new(Position::Inside, Some("aarch64"));
+        line.link = place(rest);
+        return line.link.is_some().then_some(line);
+    }
+    // powerpc
+    if let Some(rest) = text.strip_prefix("NIP ") {
+        let mut line = RegisterLine::new(Position::Inside, Some("ppc64"));
+        line.place = place(rest);
+        return line.place.is_some().then_some(line);
+    }
+    if let Some(rest) = text.strip_prefix("LR ") {
+        let mut line = RegisterLine::new(Position::Inside, Some("ppc64"));
+        line.link = place(rest);
+        return line.link.is_some().then_some(line);
+    }
+    if text.starts_with("NIP: ") {
+        let mut line = start(Some("ppc64"));
+        line.values = pairs(text).collect();
+        return (!line.values.is_empty()).then_some(line);
+    }
+    if let Some(rest) = text.strip_prefix("GPR") {
+        let (first, values) = rest.split_once(':')?;
+        return numbered("r", first.parse().ok()?, values, Some("ppc64"));
+    }
+    // s390
+    if let Some(rest) = text
+        .strip_prefix("Krnl PSW : ")
+        .or_else(|| text.strip_prefix("User PSW : "))
+    {
+        let mut line = start(Some("s390x"));
+        line.user = Some(text.starts_with('U'));
+        let mut words = rest.split_ascii_whitespace();
+        let (mask, address) = (
+            words.next().and_then(scan::bare_hex)?,
+            words.next().and_then(scan::bare_hex)?,
+        );
+        line.values
+            .extend([("psw_mask".to_owned(), mask), ("psw_addr".to_owned(), address)]);
+        let symbol = scan::between(rest, "(", ")")
+            .and_then(scan::symbol_ref)
+            .map(Place::from);
+        line.place = Some(Place {
+            address: Some(VirtAddr(address)),
+            ..symbol.unwrap_or_default()
+        });
+        return Some(line);
+    }
+    if let Some(rest) = text
+        .strip_prefix("Krnl GPRS: ")
+        .or_else(|| text.strip_prefix("User GPRS: "))
+    {
+        return numbered("r", 0, rest, Some("s390x"));
+    }
+    // riscv, mips, loongarch
+    if let Some(rest) = text.strip_prefix("epc : ") {
+        let mut line = start(Some("riscv64"));
+        line.place = place(rest);
+        if line.place.is_none() {
+            line.position = Position::Inside;
+            line.values = pairs(text).collect();
+        }
+        return Some(line);
+    }
+    if let Some(rest) = text.strip_prefix("ra : ") {
+        let mut line = RegisterLine::new(Position::Inside, Some("riscv64"));
+        line.link = place(rest);
+        return line.link.is_some().then_some(line);
+    }
+    for (label, machine) in [
+        ("epc   : ", "mips"),
+        ("era   : ", "loongarch64"),
+        ("ERA: ", "loongarch64"),
+    ] {
+        if let Some(rest) = text.strip_prefix(label) {
+            let mut line = start(Some(machine));
+            let (address, rest) = scan::leading_hex(rest.trim_start())?;
+            let symbol = scan::symbol_ref(rest.trim_start()).map(Place::from);
+            line.place = Some(Place {
+                address: Some(VirtAddr(address)),
+                ..symbol.unwrap_or_default()
+            });
+            return Some(line);
+        }
+    }
+    None
+}
+
+/// `a b c d` as registers `prefix`N, `prefix`N+1, …
+fn numbered(prefix: &str, first: u64, values: &str, machine: Option<&'static str>) -> Option<RegisterLine> {
+    let mut line = RegisterLine::new(Position::Inside, machine);
+    for (number, word) in values.split_ascii_whitespace().take(8).enumerate() {
+        line.values
+            .push((format!("{prefix}{}", first + number as u64), scan::bare_hex(word)?));
+    }
+    (!line.values.is_empty() && first < 64).then_some(line)
+}
+
+/// The three lines that continue s390's `Krnl GPRS:`. Which registers they are only the dump before them tells.
+fn s390_continuation(text: &str) -> Option<RegisterLine> {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let sound = words.len() == 4 && words.iter().all(|word| word.len() == 16);
+    if !sound {
+        return None;
+    }
+    let mut line = RegisterLine::new(Position::Inside, Some("s390x"));
+    for word in words {
+        line.values.push(("r+".to_owned(), scan::bare_hex(word)?));
+    }
+    Some(line)
+}
+
+/// `RAX: 0000000000000000 RBX: ffff9b5edb87e701 RCX: 8000000000000007`, `x29: … x28: …`, `sp : c0001234  ip : …`.
+fn values_line(text: &str) -> Option<RegisterLine> {
+    let name = text.split([':', ' ']).next()?;
+    let machine = register_machine(name)?;
+    // `sp :`, `r9 :` and so on only count with their colon.
+    let after = text.get(name.len()..)?.trim_start();
+    if !after.starts_with(':') {
+        return None;
+    }
+    let mut line = RegisterLine::new(Position::Inside, machine.then_some("x86_64"));
+    if name.starts_with('E') && name.len() == 3 {
+        line.machine = Some("i386");
+    }
+    line.values = pairs(text).collect();
+    if name == "RSP" || name == "CS" {
+        // `RSP: 0018:…` is kernel mode, `RSP: 002b:…` user mode.
+        line.user = line
+            .values
+            .iter()
+            .find(|(name, _)| name == "ss" || name == "cs")
+            .map(|(_, value)| value & 3 == 3);
+    }
+    (!line.values.is_empty()).then_some(line)
+}
+
+/// Whether `name` is a register's name as dumps print it; true: of x86_64.
+fn register_machine(name: &str) -> Option<bool> {
+    const X86_64: [&str; 10] = [
+        "RAX", "RDX", "RBP", "RSP", "RCX", "RBX", "RSI", "RDI", "ORIG_RAX", "R10",
+    ];
+    const OTHER: [&str; 24] = [
+        "R13", "EAX", "ESI", "EDI", "EBP", "ESP", "CS", "DS", "CR0", "CR2", "EFLAGS", "R08", "R8", "sp", "ip", "fp",
+        "gp", "tp", "CFAR", "MSR", "psr", "pstate", "Flags", "s0",
+    ];
+    if X86_64.contains(&name) {
+        return Some(true);
+    }
+    if OTHER.contains(&name) {
+        return Some(false);
+    }
+    let (letter, number) = name.split_at_checked(1)?;
+    let numbered = matches!(letter, "x" | "r" | "t" | "s" | "a")
+        && !number.is_empty()
+        && number.len() <= 2
+        && number.bytes().all(|byte| byte.is_ascii_digit());
+    numbered.then_some(false)
+}
+
+/// All `NAME: hex` pairs of a line, with the record's names. A segment before the value (`RSP: 0018:ffff…`) becomes the
+/// register `ss`.
+fn pairs(text: &str) -> impl Iterator<Item = (String, u64)> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(colon) = rest.find(':') {
+        let (before, after) = (
+            rest.get(..colon).unwrap_or_default(),
+            rest.get(colon + 1..).unwrap_or_default(),
+        );
+        let name = before
+            .trim_end()
+            .rsplit([' ', '\t', '>', ')'])
+            .next()
+            .unwrap_or_default();
+        rest = after;
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            continue;
+        }
+        let value_text = after.trim_start();
+        let value_text = value_text.strip_prefix("[<").unwrap_or(value_text);
+        let Some((value, tail)) = scan::leading_hex(value_text) else {
+            continue;
+        };
+        let name = record_name(name);
+        match tail.strip_prefix(':').and_then(scan::leading_hex) {
+            Some((inner, after)) if name == "rsp" || name == "esp" => {
+                out.push(("ss".to_owned(), value));
+                out.push((name, inner));
+                rest = after;
+            }
+            // `RAX: 0000 RBX: …`: a value is followed by a blank, a bracket or the end.
+            _ if tail.is_empty() || tail.starts_with([' ', '\t', '(', '>', ',']) => {
+                // `FS:` and `GS:` of a 64-bit dump are segment bases with the selector behind them.
+                if !(matches!(name.as_str(), "fs" | "gs" | "knlgs") && tail.starts_with('(')) {
+                    out.push((name, value));
+                }
+                rest = tail;
+            }
+            _ => {}
+        }
+    }
+    out.into_iter()
+}
+
+/// `R08` → `r8`, `EFLAGS` → `rflags` stays with the machine's own width (see [`super::facts`]).
+fn record_name(name: &str) -> String {
+    let mut lower = name.to_ascii_lowercase();
+    if lower == "r08" || lower == "r09" {
+        lower.remove(1);
+    }
+    lower
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(line: &RegisterLine, name: &str) -> Option<u64> {
+        line.values
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| *value)
+    }
+
+    #[test]
+    fn both_rip_forms_name_the_place() {
+        for text in [
+            "RIP: 0010:[<ffffffff810aca65>]  [<ffffffff810aca65>] down_read_trylock+0x5/0x50 [mod]",
+            "RIP: 0010:down_read_trylock+0x5/0x50 [mod]",
+            "RIP: e030:[<ffffffff810aca65>] down_read_trylock+0x5/0x50 [mod]",
+        ] {
+            let line = parse(text).unwrap();
+            assert_eq!((line.position, line.user), (Position::Start, Some(false)), "{text}");
+            let place = line.place.unwrap();
+            assert_eq!(place.symbol.as_deref(), Some("down_read_trylock"));
+            assert_eq!(
+                (place.offset, place.size, place.module.as_deref()),
+                (Some(5), Some(0x50), Some("mod"))
+            );
+        }
+        let user = parse("RIP: 0033:0x47b7a0").unwrap();
+        assert_eq!(
+            (user.user, user.place.unwrap().address),
+            (Some(true), Some(VirtAddr(0x47b7a0)))
+        );
+        let null = parse("RIP: 0010:[<0000000000000000>]  [<          (null)>]           (null)").unwrap();
+        assert_eq!(null.place.unwrap().address, Some(VirtAddr(0)));
+    }
+
+    #[test]
+    fn the_closing_lines_of_an_oops_are_echoes() {
+        for text in [
+            "RIP  [<ffffffff810acac5>] down_read_trylock+0x5/0x50",
+            "RIP: down_read_trylock+0x5/0x50 RSP: ffff8801b4c3ba90",
+            "EIP: [<c0123456>] foo+0x1/0x2 SS:ESP 0068:c1234567",
+        ] {
+            assert_eq!(parse(text).unwrap().position, Position::Echo, "{text}");
+        }
+    }
+
+    #[test]
+    fn register_names_are_lower_case_and_unpadded() {
+        let line = parse("RBP: ffff9b5edb3d5000 R08: ffffffff86798ebb R09: ffffffff86798ebc").unwrap();
+        assert_eq!(value(&line, "rbp"), Some(0xffff_9b5e_db3d_5000));
+        assert_eq!(value(&line, "r8"), Some(0xffff_ffff_8679_8ebb));
+        assert_eq!(value(&line, "r9"), Some(0xffff_ffff_8679_8ebc));
+        let line = parse("RSP: 0018:ffffb79bc014fdc0 EFLAGS: 00000246").unwrap();
+        assert_eq!(
+            (value(&line, "ss"), value(&line, "rsp")),
+            (Some(0x18), Some(0xffff_b79b_c014_fdc0))
+        );
+        assert_eq!(value(&line, "eflags"), Some(0x246));
+        let line = parse("RBP: ffff9c857ba3fa80   R8: ffffe7f22a9b0020   R9: 000000103578f000").unwrap();
+        assert_eq!(value(&line, "r9"), Some(0x10_3578_f000));
+        let line = parse("ORIG_RAX: ffffffffffffffff  CS: 0010  SS: 0018").unwrap();
+        assert_eq!(
+            (value(&line, "orig_rax"), value(&line, "ss")),
+            (Some(u64::MAX), Some(0x18))
+        );
+    }
+
+    #[test]
+    fn other_machines_are_read() {
+        let line = parse("pc : ext4_get+0x10/0x20 [ext4]").unwrap();
+        assert_eq!(line.place.unwrap().symbol.as_deref(), Some("ext4_get"));
+        assert_eq!(
+            value(&parse("x29: ffff800012345678 x28: 0000000000000001").unwrap(), "x28"),
+            Some(1)
+        );
+        assert_eq!(value(&parse("x9 : 0000000000000007").unwrap(), "x9"), Some(7));
+        let psw = parse("Krnl PSW : 0704e00180000000 0000000000112233 (schedule+0x10/0x20)").unwrap();
+        assert_eq!(psw.place.unwrap().symbol.as_deref(), Some("schedule"));
+        let nip = parse("NIP [c0000000001d2f5c] .do_fork+0x9c/0x3f0").unwrap();
+        assert_eq!(nip.place.unwrap().symbol.as_deref(), Some("do_fork"));
+        assert_eq!(value(&parse("GPR04: 1 2 3 4").unwrap(), "r6"), Some(3));
+    }
+
+    #[test]
+    fn other_lines_are_no_registers() {
+        for text in [
+            "Call Trace:",
+            "Code: 00",
+            "RAM: 4 GB",
+            "sp",
+            "Memory: 12",
+            "random: crng",
+            "rtc: x",
+            "tun: y",
+            "R: 1",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_read(line in "\\PC{0,120}") {
+            parse(&line);
+        }
+
+        #[test]
+        fn register_like_lines_are_read(line in "(RIP|EIP|RSP|x9|GPR|NIP|pc )[:<\\[\\] 0-9a-fA-Fé()+x/]{0,60}") {
+            parse(&line);
+        }
+    }
+}

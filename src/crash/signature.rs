@@ -1,0 +1,163 @@
+//! What gathers a crash with its siblings: a title in the field's words, the function to blame, and an id.
+//!
+//! Version 1. The id is `v1-` and the 16 hex digits of FNV-1a (64 bit, offset basis 0xcbf29ce484222325, prime
+//! 0x100000001b3) over the kind's word and the first [`DEPTH`] names of [`Signature::frames`], each followed by a
+//! zero byte; where no function is known, the module of the fault stands for them. What names a build, a machine or a
+//! moment is in none of them: addresses, offsets, sizes, compiler suffixes, `?` frames, inlined frames, plumbing, entry
+//! code, the spelling of system calls, and whether a driver was built in or a module.
+
+use super::machinery::{Roles, normalise_symbol, roles, unify_syscall};
+use super::{CrashReport, Frame, PanicKind, Signature};
+
+/// The version of the way signatures are made.
+pub const VERSION: u32 = 1;
+
+/// How many names the id is made of.
+const DEPTH: usize = 3;
+
+/// The signature of a report's crash; `None` when it holds none.
+pub fn of(report: &CrashReport) -> Option<Signature> {
+    let panic = report.panic.as_ref()?;
+    let blamed = blame(report, panic.kind);
+    let function = blamed.first().cloned();
+    let frames: Vec<String> = blamed.into_iter().take(DEPTH).collect();
+    let title = match &function {
+        Some(function) => format!("{} in {function}", words(panic.kind)),
+        None => words(panic.kind).to_owned(),
+    };
+    let mut hash = Fnv::new();
+    hash.word(panic.kind.word());
+    for name in &frames {
+        hash.word(name);
+    }
+    if frames.is_empty()
+        && let Some(module) = report.fault.as_ref().and_then(|fault| fault.module.as_deref())
+    {
+        hash.word(module);
+    }
+    Some(Signature {
+        version: VERSION,
+        title,
+        function,
+        id: format!("v{VERSION}-{:016x}", hash.0),
+        frames,
+    })
+}
+
+/// A class of failure in the field's words.
+fn words(kind: PanicKind) -> &'static str {
+    match kind {
+        PanicKind::NullPointerDereference => "NULL pointer dereference",
+        PanicKind::BadPageFault => "bad page fault",
+        PanicKind::GeneralProtection => "general protection fault",
+        PanicKind::Bug => "kernel BUG",
+        PanicKind::Warning => "WARNING",
+        PanicKind::ListCorruption => "list corruption",
+        PanicKind::UseAfterFree => "use after free",
+        PanicKind::OutOfBounds => "out-of-bounds access",
+        PanicKind::DoubleFault => "double fault",
+        PanicKind::StackOverflow => "stack overflow",
+        PanicKind::DivideError => "divide error",
+        PanicKind::InvalidOpcode => "invalid opcode",
+        PanicKind::NxExecute => "execution of non-executable memory",
+        PanicKind::SoftLockup => "soft lockup",
+        PanicKind::HardLockup => "hard lockup",
+        PanicKind::RcuStall => "RCU stall",
+        PanicKind::HungTask => "task hung",
+        PanicKind::Deadlock => "deadlock",
+        PanicKind::OutOfMemory => "out of memory",
+        PanicKind::PageAllocationFailure => "page allocation failure",
+        PanicKind::MachineCheck => "machine check",
+        PanicKind::Nmi => "NMI",
+        PanicKind::SchedulingWhileAtomic => "scheduling while atomic",
+        PanicKind::KillInit => "init killed",
+        PanicKind::VfsRoot => "no root file system",
+        PanicKind::FatalException => "fatal exception",
+        PanicKind::Sysrq => "crash asked for by SysRq",
+        PanicKind::ExplicitPanic => "panic",
+        PanicKind::Refcount => "reference count error",
+        PanicKind::BadUsercopy => "bad user copy",
+        PanicKind::BadPageState => "bad page state",
+        PanicKind::MemoryLeak => "memory leak",
+        PanicKind::LockMisuse => "lock misuse",
+        PanicKind::RcuUsage => "RCU misuse",
+        PanicKind::WorkqueueLockup => "workqueue lockup",
+        PanicKind::UninitialisedValue => "use of an uninitialised value",
+        PanicKind::DataRace => "data race",
+        PanicKind::Unknown => "crash",
+    }
+}
+
+/// The frames that the blame may lie on, the blamed one first, by their normalised names.
+fn blame(report: &CrashReport, kind: PanicKind) -> Vec<String> {
+    if kind == PanicKind::Sysrq {
+        // Somebody asked for it: no function is to blame, and all of them are one.
+        return Vec::new();
+    }
+    let frames = report
+        .subject
+        .as_ref()
+        .map_or(&report.frames, |subject| &subject.frames);
+    // What lies above the place that was stopped ran because of the failure.
+    let start = frames.iter().position(|frame| frame.interrupted).unwrap_or(0);
+    let candidates: Vec<(&Frame, &str, Roles)> = frames
+        .iter()
+        .skip(start)
+        .filter(|frame| frame.reliable && !frame.machinery)
+        .filter_map(|frame| {
+            let name = normalise_symbol(frame.symbol.as_deref()?);
+            Some((frame, name, roles(name)))
+        })
+        .filter(|(_, _, roles)| !roles.machinery())
+        .collect();
+    let stuck = matches!(
+        kind,
+        PanicKind::SoftLockup | PanicKind::HardLockup | PanicKind::RcuStall
+    );
+    let asleep = kind == PanicKind::HungTask;
+    let mut first = candidates
+        .iter()
+        .position(|(frame, _, roles)| !(frame.inlined || roles.plumbing() || (asleep && roles.waiting())));
+    if stuck {
+        // Where a stuck CPU was stopped is chance; what it was told to do is not.
+        let anchor = candidates.iter().position(|(_, _, roles)| roles.anchor());
+        let told = anchor.and_then(|anchor| {
+            candidates
+                .get(..anchor)?
+                .iter()
+                .rposition(|(frame, _, roles)| !frame.inlined && !roles.plumbing())
+        });
+        first = told.or(first);
+    }
+    // Nothing but plumbing: then the plumbing itself, for want of better.
+    let first = first.unwrap_or(0);
+    let mut names: Vec<String> = Vec::new();
+    for (number, (frame, name, roles)) in candidates.iter().enumerate().skip(first) {
+        if number > first && (frame.inlined || roles.plumbing() || (asleep && roles.waiting())) {
+            continue;
+        }
+        let name = unify_syscall(name).into_owned();
+        if names.last() != Some(&name) {
+            names.push(name);
+        }
+        if names.len() >= DEPTH {
+            break;
+        }
+    }
+    names
+}
+
+/// FNV-1a, 64 bit: stable over versions and machines, which the standard library's hashers do not promise.
+struct Fnv(u64);
+
+impl Fnv {
+    fn new() -> Self {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn word(&mut self, word: &str) {
+        for byte in word.bytes().chain([0]) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
