@@ -3,5 +3,4 @@
 //! The only place that knows both `kernel` and `console`. It must not know of rules.
 
 pub mod fault;
-
 pub mod probe;

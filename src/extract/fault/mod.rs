@@ -3,6 +3,7 @@
 //! It works from the record alone (registers, code bytes, the fault's address), so that a text explains itself as well
 //! as a dump does; a dump adds its own code bytes and the knowledge of what is mapped.
 
+mod bug;
 mod code;
 mod operand;
 mod sentence;
@@ -11,6 +12,7 @@ use crate::addr::VirtAddr;
 use crate::crash::pointer::{AddressBits, NULL_PAGE};
 use crate::crash::{Access, CrashReport, Fault, FaultRole, KindSource, Panic, PanicKind, Registers};
 
+pub use bug::name_bug;
 pub use code::{BEFORE, CodeBytes, FROM_RIP};
 use operand::{Decoded, Operand, is_ud2};
 

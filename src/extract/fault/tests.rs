@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::kernel::bug_table::BugEntry;
 
 fn registers(values: &[(&str, u64)]) -> Registers {
     values
@@ -480,6 +481,44 @@ fn the_dumps_own_bytes_come_first_and_other_machines_are_left_alone() {
     other.system.machine = Some("s390x".to_owned());
     explain_report(&mut other, None, None);
     assert_eq!(other.fault.unwrap().instruction, None);
+}
+
+fn entry(is_warning: bool) -> BugEntry {
+    BugEntry {
+        file: "mm/rmap.c".to_owned(),
+        line: 27,
+        is_warning,
+    }
+}
+
+#[test]
+fn a_cut_off_bug_is_named_by_the_kernels_own_table() {
+    for (is_warning, kind) in [(false, PanicKind::Bug), (true, PanicKind::Warning)] {
+        let mut cut_off = report("<0f> 0b", &[]);
+        cut_off.fault.as_mut().unwrap().address = Some(VirtAddr(0xffff_ffff_8100_0000));
+        name_bug(&mut cut_off, &[0x0f, 0x0b, 0x90], |_| Some(entry(is_warning)));
+        let panic = cut_off.panic.as_ref().unwrap();
+        assert_eq!((panic.kind, panic.kind_source), (kind, Some(KindSource::Memory)));
+        assert_eq!(cut_off.fault.unwrap().source.as_deref(), Some("mm/rmap.c:27"));
+    }
+}
+
+#[test]
+fn the_table_is_asked_for_nothing_but_ud2_and_overrules_no_headline() {
+    let mut other = report("<48> 8b 07", &[]);
+    other.fault.as_mut().unwrap().address = Some(VirtAddr(0xffff_ffff_8100_0000));
+    name_bug(&mut other, &[0x48, 0x8b, 0x07], |_| panic!("asked"));
+    assert_eq!(other.panic, None);
+    let mut named = report("<0f> 0b", &[]);
+    named.fault.as_mut().unwrap().address = Some(VirtAddr(0xffff_ffff_8100_0000));
+    named.panic = Some(nameless(Told {
+        kind: PanicKind::ListCorruption,
+        source: KindSource::Headline,
+        address: None,
+        access: None,
+    }));
+    name_bug(&mut named, &[0x0f, 0x0b], |_| Some(entry(false)));
+    assert_eq!(named.panic.unwrap().kind, PanicKind::ListCorruption);
 }
 
 const NAMES: [&str; 18] = [
