@@ -34,6 +34,13 @@ const SECTION: u64 = 2 << 20;
 /// How far the kernel's top page table can be from its constants, in bytes: the data follows them.
 const DATA_DISTANCE: u64 = 64 << 20;
 
+/// Bounds of the search for page tables near a banner: banners that are tried, pages that are looked at as tables, steps
+/// in each, images that are listed in full.
+const MAX_BANNERS: usize = 8;
+const MAX_TABLES: usize = 4096;
+const MAX_STEPS: usize = 1024;
+const MAX_IMAGES: usize = 8;
+
 /// How many texts are tried in a search: a kernel has two, and what ran before it may have left some.
 const MAX_TEXTS: usize = 16;
 
@@ -134,12 +141,15 @@ fn from_image(start: Start<'_>, image: Image) -> Located {
 fn by_banner(start: Start<'_>) -> Option<Image> {
     let memory = start.memory.as_ref();
     let pattern = scan::literal("Linux version ")?;
-    scan::strides(memory, SECTION).find_map(|section| {
+    let sections = scan::strides(memory, SECTION).filter(|&section| {
         let mut page = [0; 4096];
-        memory.read(PhysAddr(section), &mut page).ok()?;
-        let found = scan::occurrences(&page, &pattern).find_map(|at| scan::banner(page.get(at..)?));
-        found.and_then(|_| tables_near(start, section))
-    })
+        let read = memory.read(PhysAddr(section), &mut page).is_ok();
+        let mut places = scan::occurrences(&page, &pattern);
+        read && places.any(|at| page.get(at..).and_then(scan::banner).is_some())
+    });
+    sections
+        .take(MAX_BANNERS)
+        .find_map(|section| tables_near(start, section))
 }
 
 /// The page tables of the kernel whose constants start at `section`: the page behind them that, taken for a top table,
@@ -166,18 +176,23 @@ fn tables_near(start: Start<'_>, section: u64) -> Option<Image> {
     };
     scan::pieces(start.memory.as_ref(), section..nearby.end, collect);
     tables.sort_by_key(|&(count, at)| (std::cmp::Reverse(count), at));
-    tables.into_iter().take(64).find_map(|(_, root)| {
-        [Levels::Four, Levels::Five].into_iter().find_map(|levels| {
-            let tables = PageTables {
-                root: PhysAddr(root),
-                levels,
-                sme_mask: 0,
-            };
-            let image = image_of(start, tables)?;
-            let holds = |leaf: &Leaf| (leaf.physical.0..leaf.physical.0.saturating_add(leaf.size)).contains(&section);
-            image.leaves.iter().any(holds).then_some(image)
+    let tables = tables.into_iter().take(MAX_TABLES).flat_map(|(_, root)| {
+        [Levels::Four, Levels::Five].map(|levels| PageTables {
+            root: PhysAddr(root),
+            levels,
+            sme_mask: 0,
         })
-    })
+    });
+    let likely = tables.filter(|&tables| {
+        // Most pages fail here: what they map first in an image's place does not lie as the constants do.
+        let space = space(start, tables);
+        let first = space.mapped(VirtAddr(KERNEL_MAP), VirtAddr(IMAGE_END), MAX_STEPS);
+        first.first().is_some_and(|first| {
+            let offset = section.wrapping_sub(phys_base(first.start, first.physical));
+            space.translate(VirtAddr(KERNEL_MAP.wrapping_add(offset))) == Ok(PhysAddr(section))
+        })
+    });
+    likely.take(MAX_IMAGES).find_map(|tables| image_of(start, tables))
 }
 
 /// Searches memory for a VMCOREINFO that `is_right` lets pass and that proves right. Also: how many bytes were searched.

@@ -22,6 +22,9 @@ const LARGE_IMAGE: u64 = 1 << 30;
 /// CR4's bit for 57-bit addresses (Intel SDM volume 3, 2.5).
 const CR4_LA57: u64 = 1 << 12;
 
+/// How many CPUs' page tables are tried: all map the kernel, so a few would do.
+const MAX_CPUS: usize = 16;
+
 /// What reading back with one `phys_base` gave.
 enum Check {
     Right(Utsname),
@@ -293,7 +296,7 @@ fn sme_mask(info: &Vmcoreinfo) -> u64 {
 /// with page table isolation a CPU in user mode uses the odd page of two.
 pub(super) fn cpu_tables(start: Start<'_>) -> Vec<PageTables> {
     let mut found: Vec<PageTables> = Vec::new();
-    for cpu in &start.header.qemu_cpus {
+    for cpu in start.header.qemu_cpus.iter().take(MAX_CPUS) {
         let levels = if cpu.control[4] & CR4_LA57 == 0 {
             Levels::Four
         } else {
