@@ -21,6 +21,8 @@ struct Case {
     /// CPUs online, and those that `crash` says were not.
     cpus: usize,
     offline: usize,
+    /// Huge pages that the guest was booted with.
+    huge_pages: i64,
     system: System,
     memory: MemoryUse,
     settings: Vec<Setting>,
@@ -47,6 +49,7 @@ impl Case {
             is_wrapped: opened.is_wrapped,
             cpus: cpus.len(),
             offline: offline(opened),
+            huge_pages: huge_pages(opened),
         }
     }
 
@@ -75,6 +78,13 @@ fn offline(opened: &Opened) -> usize {
     let text = String::from_utf8_lossy(&std::fs::read(text).unwrap_or_default()).into_owned();
     let count = text.split_once("[OFFLINE: ").and_then(|(_, rest)| rest.split_once(']'));
     count.map_or(0, |(count, _)| count.parse().unwrap())
+}
+
+/// `hugepages=20` on the guest's command line.
+fn huge_pages(opened: &Opened) -> i64 {
+    let line = opened.truth["made"]["cmdline"].as_str().unwrap_or_default();
+    let count = line.split(' ').find_map(|word| word.strip_prefix("hugepages="));
+    count.map_or(0, |count| count.parse().unwrap())
 }
 
 /// `232 days, 05:23:55`
@@ -203,7 +213,7 @@ fn settings_are_as_the_guests_were_booted() {
         };
         assert_eq!(number("kernel.panic_on_oops"), Some(1), "{}", case.name);
         assert_eq!(number("vm.swappiness"), Some(60), "{}", case.name);
-        assert_eq!(number("vm.nr_hugepages"), Some(0), "{}", case.name);
+        assert_eq!(number("vm.nr_hugepages"), Some(case.huge_pages), "{}", case.name);
         assert_eq!(number("vm.overcommit_ratio"), Some(50), "{}", case.name);
         assert_eq!(
             case.setting("vm.lowmem_reserve_ratio"),
