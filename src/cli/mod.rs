@@ -1,8 +1,56 @@
-//! The command line. Holds no logic that a library user would miss.
+//! The command line: arguments in, exit code out. Holds no logic that a library user would miss.
+
+mod args;
+mod extract;
+mod identify;
+mod jobs;
+mod log;
+mod rules;
+mod sink;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+use args::{Args, Command};
+use sink::Sink;
+
+/// How a command ended; the process's exit code, which never depends on the output format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    /// Every input got what was asked for.
+    Found = 0,
+    /// Some input has no known bug (`identify`), no crash (`extract`), or there are findings (`rules check`).
+    NotFound = 1,
+    /// Some input, or the rules, could not be read.
+    Failed = 2,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        ExitCode::from(outcome as u8)
+    }
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // --help and --version arrive here too, and count as success.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // A closed standard output is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let mut sink = Sink::new(args.color);
+    let outcome = match &args.command {
+        Command::Identify(arguments) => identify::run(arguments, &mut sink),
+        Command::Extract(arguments) => extract::run(arguments, &mut sink),
+        Command::Log(arguments) => log::run(arguments, &mut sink),
+        Command::Rules(arguments) => rules::run(arguments, &mut sink),
+        Command::Schema(arguments) => rules::schema(arguments, &mut sink),
+    };
+    sink.finish(outcome).into()
 }

@@ -73,6 +73,9 @@ pub struct CrashReport {
     /// The other CPUs' stacks, when asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<CpuStack>,
+    /// The stacks of the tasks that waited uninterruptibly, when asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<TaskStack>,
     /// What gathers this crash with its siblings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
@@ -112,6 +115,7 @@ impl CrashReport {
             settings: BTreeMap::new(),
             log: None,
             cpus: Vec::new(),
+            blocked: Vec::new(),
             signature: None,
             tool: Tool::default(),
             also: 0,
@@ -590,6 +594,19 @@ pub struct CpuStack {
     /// The task on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
+    /// Its stack, innermost first.
+    pub frames: Vec<Frame>,
+    /// How the stack was obtained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<Stack>,
+}
+
+/// The stack of a task that did not run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskStack {
+    /// The task.
+    pub task: Task,
     /// Its stack, innermost first.
     pub frames: Vec<Frame>,
     /// How the stack was obtained.

@@ -2,5 +2,116 @@
 //!
 //! The only place that knows both `kernel` and `console`. It must not know of rules.
 
+mod dumped;
 pub mod fault;
+mod finish;
+mod job;
+mod memory;
 pub mod probe;
+mod text;
+
+pub use dumped::kernel_log;
+pub use job::{Job, jobs};
+pub use memory::Insight;
+
+use std::path::PathBuf;
+
+use crate::crash::CrashReport;
+use crate::dump::DumpError;
+use crate::input::{Content, Input, InputError};
+use crate::kernel::Kernel;
+
+/// What one input gave.
+#[derive(Debug)]
+pub struct Extracted {
+    /// One report for every boot that the input tells of, oldest first; never empty.
+    pub reports: Vec<CrashReport>,
+    /// The dumped kernel, for further questions to its memory. Only for dumps.
+    pub dumped: Option<Dumped>,
+}
+
+/// A dumped kernel, opened.
+#[derive(Debug)]
+pub struct Dumped {
+    /// Its memory, log and names.
+    pub kernel: Kernel,
+    /// Its symbols and types, or why there are none.
+    pub insight: Result<Insight, String>,
+}
+
+/// How much to look for in a dump, beyond what every report holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Every CPU's stack.
+    pub all_cpus: bool,
+    /// The stacks of the tasks that wait uninterruptibly.
+    pub blocked_tasks: bool,
+}
+
+impl Extracted {
+    /// The report of the first boot that crashed, or of the first boot when none did; `also` counts the other crashes.
+    pub fn into_first_crash(self) -> Option<CrashReport> {
+        let crashes = self.reports.iter().filter(|r| r.panic.is_some()).count();
+        let index = self.reports.iter().position(|r| r.panic.is_some()).unwrap_or(0);
+        let mut report = self.reports.into_iter().nth(index)?;
+        report.also = crashes.saturating_sub(1) as u64;
+        Some(report)
+    }
+}
+
+/// Why an input gave no report at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// It could not be opened.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// It has a dump's magic but cannot be read as one.
+    #[error("{}: {source}", path.display())]
+    Dump {
+        /// Which input.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DumpError,
+    },
+    /// It holds no kernel that could be found, so that there is no log to print either.
+    #[error("{}: {why}", path.display())]
+    NoLog {
+        /// Which input.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// It is JSON, but no report.
+    #[error("{}: not a crash report: {why}", path.display())]
+    Report {
+        /// Which input.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It is text without a line that a kernel could have printed.
+    #[error(
+        "{}: text without a line of a kernel's: give a vmcore, a kernel log, a pasted `crash` session or a report",
+        path.display()
+    )]
+    NotKernelText {
+        /// Which input.
+        path: PathBuf,
+    },
+}
+
+/// Everything that `parts` tell of a crash. Several parts are one split dump, in any order.
+pub fn extract(parts: &[Input], depth: Depth) -> Result<Extracted, ExtractError> {
+    let text = parts.iter().find_map(|part| match &part.content {
+        Content::Text(text) => Some((part, text)),
+        Content::Dump(_) => None,
+    });
+    let mut extracted = match text {
+        Some((part, text)) => text::read(part, text)?,
+        None => dumped::read(parts, depth)?,
+    };
+    for report in &mut extracted.reports {
+        finish::complete(report);
+    }
+    Ok(extracted)
+}

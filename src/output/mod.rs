@@ -1,3 +1,8 @@
 //! Verdicts and reports for people and machines: the terminal, JSON, JSON Lines.
 //!
 //! It must not decide anything: it prints what `extract` and `rules` found.
+
+pub mod crash;
+pub mod json;
+pub mod page;
+pub mod verdict;

@@ -15,6 +15,7 @@ pub mod affected;
 mod answer;
 mod check;
 pub mod diagnostic;
+pub mod draft;
 pub mod evaluate;
 pub mod identify;
 mod index;

@@ -1,0 +1,155 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Which known bug killed this machine, and what to do about it: from a vmcore or the text it left.
+#[derive(Debug, Parser)]
+#[command(name = "vmcoroner", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 found, 1 no known bug (or no crash, or findings), 2 something could not be read."
+)]
+pub struct Args {
+    /// Colour the output: when it goes to a terminal and NO_COLOR is not set, always, or never
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a terminal
+    Human,
+    /// One object for one input, an array for several
+    Json,
+    /// One object a line, one line an input
+    Jsonl,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Name the known bug behind each input, with the evidence, the references and what to do
+    Identify(Identify),
+    /// Print the facts of a crash, without judging them
+    Extract(Extract),
+    /// Print the kernel log out of a dump, as dmesg would
+    Log(Log),
+    /// Look after the knowledge base
+    Rules(Rules),
+    /// Print a JSON Schema
+    Schema(Schema),
+}
+
+/// Which rules are in force.
+#[derive(Debug, clap::Args)]
+pub struct RuleSet {
+    /// Load rules from this file or folder too (repeatable)
+    #[arg(long = "rules", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Leave the rules out that the program brings along
+    #[arg(long)]
+    pub no_builtin: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Identify {
+    /// Dumps, kernel logs, pasted `crash` sessions or reports; `-` reads standard input
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    /// Report every crash that an input holds, not only that of the first boot that crashed
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub rules: RuleSet,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Extract {
+    /// Dumps, kernel logs, pasted `crash` sessions or reports; `-` reads standard input
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    /// Report every crash that an input holds, not only that of the first boot that crashed
+    #[arg(long)]
+    pub all: bool,
+    /// Give the stack of every CPU (dumps only)
+    #[arg(long)]
+    pub all_cpus: bool,
+    /// Give the stacks of the blocked tasks (dumps only)
+    #[arg(long)]
+    pub tasks: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Log {
+    /// A dump, or the parts of a split one
+    #[arg(required = true, value_name = "VMCORE")]
+    pub inputs: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Rules {
+    #[command(subcommand)]
+    pub command: RulesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Check rule files: all problems of all files at once
+    Check {
+        /// Files or folders of rules; the rules inside the program when none is given
+        #[arg(value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// How to print
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Draft a rule from a crash, to standard output
+    New {
+        /// The crash: a dump, a kernel log, a pasted `crash` session or a report; `-` reads standard input
+        #[arg(long, value_name = "INPUT")]
+        from: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Schema {
+    /// Of what
+    #[arg(value_enum)]
+    pub of: SchemaOf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The record that `extract --format json` prints
+    Report,
+    /// A rule file
+    Rule,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+}

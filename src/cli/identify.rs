@@ -1,0 +1,119 @@
+//! `vmcoroner identify`: the main job.
+
+use serde::Serialize;
+
+use super::args::{Format, Identify, RuleSet};
+use super::extract::answers;
+use super::sink::Sink;
+use super::{Outcome, jobs};
+use crate::crash::CrashReport;
+use crate::extract::{self, Depth, ExtractError, Job};
+use crate::output::page::{Page, Tone};
+use crate::output::verdict;
+use crate::rules::{self, Identification, KnowledgeBase, Near};
+
+/// One crash's answer, as the machine formats print it. `error` alone when the input could not be read at all.
+#[derive(Serialize)]
+struct Answer<'a> {
+    input: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'a CrashReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matches: Option<&'a [rules::Match]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    near: Option<&'a [Near]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+/// Names the crash in every input.
+pub fn run(arguments: &Identify, sink: &mut Sink) -> Outcome {
+    let Some(base) = load(&arguments.rules, sink) else {
+        return Outcome::Failed;
+    };
+    let inputs = extract::jobs(&arguments.inputs);
+    let several = inputs.len() > 1 || arguments.all;
+    let mut json = answers(arguments.format, several);
+    let mut worst = Outcome::Found;
+    jobs::in_order(
+        &inputs,
+        |job: &Job| identify(job, &base, arguments.all),
+        |job, answer| {
+            let name = job.name();
+            match answer.and_then(|result| result.map_err(|e| e.to_string())) {
+                Ok(crashes) => {
+                    for (report, found) in &crashes {
+                        if found.label().is_none() {
+                            worst = worst.max(Outcome::NotFound);
+                        }
+                        sink.write(&match arguments.format {
+                            Format::Human => human(&name, several, report, found),
+                            Format::Json | Format::Jsonl => json.add(&Answer {
+                                input: &name,
+                                report: Some(report),
+                                matches: Some(&found.matches),
+                                near: Some(&found.near),
+                                error: None,
+                            }),
+                        });
+                    }
+                }
+                Err(error) => {
+                    worst = Outcome::Failed;
+                    match arguments.format {
+                        Format::Human => sink.error(&error),
+                        Format::Json | Format::Jsonl => sink.write(&json.add(&Answer {
+                            input: &name,
+                            report: None,
+                            matches: None,
+                            near: None,
+                            error: Some(&error),
+                        })),
+                    }
+                }
+            }
+            !sink.is_closed()
+        },
+    );
+    sink.write(json.end());
+    worst
+}
+
+/// The rules in force; `None`, with everything that is wrong with them told, when they cannot be used.
+pub fn load(set: &RuleSet, sink: &mut Sink) -> Option<KnowledgeBase> {
+    if set.paths.is_empty() && !set.no_builtin {
+        return Some(KnowledgeBase::builtin());
+    }
+    let loading = KnowledgeBase::load(&set.paths, !set.no_builtin);
+    if !loading.diagnostics.items.is_empty() {
+        sink.stderr(&loading.diagnostics.render(true));
+    }
+    (loading.diagnostics.errors() == 0).then_some(loading.base)
+}
+
+fn identify(job: &Job, base: &KnowledgeBase, all: bool) -> Result<Vec<(CrashReport, Identification)>, ExtractError> {
+    let extracted = extract::extract(&job.open()?, Depth::default())?;
+    let reports: Vec<CrashReport> = if all {
+        extracted.reports
+    } else {
+        extracted.into_first_crash().into_iter().collect()
+    };
+    Ok(reports
+        .into_iter()
+        .map(|mut report| {
+            report.tool.rules_digest = Some(base.digest().to_owned());
+            let found = rules::identify(base, &report, None);
+            (report, found)
+        })
+        .collect())
+}
+
+fn human(name: &str, several: bool, report: &CrashReport, found: &Identification) -> String {
+    let mut page = Page::new();
+    if several {
+        page.line(Tone::Faint, &format!("== {name}"));
+    }
+    verdict::identified(&mut page, report, found, name);
+    page.gap();
+    page.finish()
+}

@@ -1,0 +1,87 @@
+//! `vmcoroner rules` and `vmcoroner schema`: looking after the knowledge base.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Outcome;
+use super::args::{Format, Rules, RulesCommand, Schema, SchemaOf};
+use super::sink::Sink;
+use crate::crash::{CrashReport, time};
+use crate::extract::{self, Depth, Job};
+use crate::rules::{KnowledgeBase, draft, schema as rule_schema};
+
+/// Runs a subcommand of `rules`.
+pub fn run(arguments: &Rules, sink: &mut Sink) -> Outcome {
+    match &arguments.command {
+        RulesCommand::Check { paths, format } => check(paths, *format, sink),
+        RulesCommand::New { from } => new(from, sink),
+    }
+}
+
+/// Prints a JSON Schema.
+pub fn schema(arguments: &Schema, sink: &mut Sink) -> Outcome {
+    let schema = match arguments.of {
+        SchemaOf::Report => schemars::schema_for!(CrashReport).to_value(),
+        SchemaOf::Rule => rule_schema::json_schema(),
+    };
+    sink.write(&format!("{schema:#}\n"));
+    Outcome::Found
+}
+
+/// Checks rule files; the shipped ones when no path is given. Warnings alone are no findings.
+fn check(paths: &[PathBuf], format: Format, sink: &mut Sink) -> Outcome {
+    let loading = KnowledgeBase::load(paths, paths.is_empty());
+    let errors = loading.diagnostics.errors();
+    match format {
+        Format::Human => {
+            sink.write(&loading.diagnostics.render(true));
+            let warnings = loading.diagnostics.items.len() - errors;
+            sink.write(&format!(
+                "{} rules in {} files: {errors} errors, {warnings} warnings\n",
+                loading.base.rules().len(),
+                loading.files
+            ));
+        }
+        Format::Json => {
+            let items = serde_json::json!(loading.diagnostics.items);
+            sink.write(&format!("{items:#}\n"));
+        }
+        Format::Jsonl => {
+            for item in &loading.diagnostics.items {
+                sink.write(&format!("{}\n", serde_json::json!(item)));
+            }
+        }
+    }
+    if errors > 0 { Outcome::NotFound } else { Outcome::Found }
+}
+
+/// Drafts a rule from a crash.
+fn new(from: &std::path::Path, sink: &mut Sink) -> Outcome {
+    let job = Job {
+        paths: vec![from.to_owned()],
+    };
+    let report = match job.open().and_then(|parts| extract::extract(&parts, Depth::default())) {
+        Ok(extracted) => extracted.into_first_crash(),
+        Err(error) => {
+            sink.error(&error.to_string());
+            return Outcome::Failed;
+        }
+    };
+    match report.and_then(|report| draft::draft(&report, &today())) {
+        Some(text) => {
+            sink.write(&text);
+            Outcome::Found
+        }
+        None => {
+            sink.error(&format!("{}: shows no crash to draft a rule from", from.display()));
+            Outcome::NotFound
+        }
+    }
+}
+
+/// Today's date, UTC, as a rule writes it.
+fn today() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let now = time::rfc3339(seconds).unwrap_or_default();
+    now.split('T').next().unwrap_or_default().to_owned()
+}

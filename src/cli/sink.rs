@@ -1,0 +1,93 @@
+//! Where output goes: standard output and standard error, buffered, coloured when wanted, quiet on a closed pipe.
+
+use std::io::{self, BufWriter, Write};
+
+use anstream::{AutoStream, ColorChoice};
+
+use super::Outcome;
+use super::args::Color;
+
+/// Standard output and standard error of one run.
+pub struct Sink {
+    out: BufWriter<AutoStream<io::StdoutLock<'static>>>,
+    color: ColorChoice,
+    broken: Option<io::Error>,
+}
+
+impl Sink {
+    /// Opens both. `Color::Auto` honours NO_COLOR, CLICOLOR_FORCE and whether a terminal listens.
+    pub fn new(color: Color) -> Self {
+        let color = match color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        Sink {
+            out: BufWriter::with_capacity(64 * 1024, AutoStream::new(io::stdout().lock(), color)),
+            color,
+            broken: None,
+        }
+    }
+
+    /// Writes `text` to standard output.
+    pub fn write(&mut self, text: &str) {
+        self.write_bytes(text.as_bytes());
+    }
+
+    /// Writes `bytes` to standard output.
+    pub fn write_bytes(&mut self, bytes: &[u8]) {
+        if self.broken.is_none()
+            && let Err(error) = self.out.write_all(bytes)
+        {
+            self.broken = Some(error);
+        }
+    }
+
+    /// Whether nobody listens any more: further work for standard output is wasted.
+    pub fn is_closed(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// Writes one line `error: …` to standard error, after everything written so far.
+    pub fn error(&mut self, text: &str) {
+        let mut page = crate::output::page::Page::new();
+        page.error(text);
+        self.stderr(&page.finish());
+    }
+
+    /// Writes one line `warning: …` to standard error, after everything written so far.
+    pub fn warning(&mut self, text: &str) {
+        let mut page = crate::output::page::Page::new();
+        page.warning(text);
+        self.stderr(&page.finish());
+    }
+
+    /// Writes text that carries its own colours to standard error, after everything written so far.
+    pub fn stderr(&mut self, text: &str) {
+        self.flush();
+        let mut err = AutoStream::new(io::stderr().lock(), self.color);
+        // Nobody is left to tell when standard error is closed too.
+        let _ = err.write_all(text.as_bytes());
+    }
+
+    fn flush(&mut self) {
+        if self.broken.is_none()
+            && let Err(error) = self.out.flush()
+        {
+            self.broken = Some(error);
+        }
+    }
+
+    /// Flushes; a reader who left early (`| head`) is no failure, a full disk is.
+    pub fn finish(mut self, outcome: Outcome) -> Outcome {
+        self.flush();
+        match &self.broken {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let text = format!("cannot write the output: {error}");
+                self.error(&text);
+                Outcome::Failed
+            }
+            _ => outcome,
+        }
+    }
+}

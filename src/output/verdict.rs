@@ -1,0 +1,307 @@
+//! The verdict for people: which bug it is, why, where it is written up, what to do, what was not known.
+
+use super::crash::{crash, missing, setting};
+use super::page::{Page, Tone};
+use crate::crash::{CrashReport, SettingValue};
+use crate::rules::advice::Advice;
+use crate::rules::schema::{Effect, Scope, Status};
+use crate::rules::{Answer, Evidence, Identification, Match, Near, Part, Tier};
+
+/// Writes one input's answer on a page: verdict first.
+pub fn identified(page: &mut Page, report: &CrashReport, found: &Identification, input: &str) {
+    let label = found.label();
+    match (label, found.matches.first(), report.panic.is_some()) {
+        (Some(bug), ..) => headline(page, bug),
+        (None, _, false) => page.line(Tone::Strong, "NO CRASH IN THIS INPUT"),
+        (None, Some(first), true) if first.scope == Scope::General => {
+            page.line(Tone::Strong, "NO KNOWN BUG");
+            headline(page, first);
+        }
+        (None, _, true) => page.line(Tone::Strong, "NO KNOWN BUG, AND NO RULE FOR THIS KIND OF CRASH"),
+    }
+    page.gap();
+    crash(page, report);
+    signature(page, report);
+    let shown = label.or_else(|| found.matches.first().filter(|m| m.scope == Scope::General));
+    if let Some(verdict) = shown {
+        page.gap();
+        explained(page, verdict);
+    }
+    others(page, found, shown);
+    near(page, &found.near);
+    if !report.missing.is_empty() {
+        page.gap();
+        missing(page, report);
+    }
+    if label.is_none() && report.panic.is_some() {
+        page.gap();
+        page.row(
+            "next",
+            Tone::Plain,
+            "write it down for the next time, in a rule drafted from this crash:",
+        );
+        page.verbatim("", &format!("vmcoroner rules new --from {}", shell_word(input)));
+    }
+}
+
+fn headline(page: &mut Page, verdict: &Match) {
+    let (word, tone) = match (verdict.scope, verdict.tier) {
+        (Scope::General, _) => ("KIND", Tone::Doubt),
+        (Scope::Bug, Tier::Exact) => ("KNOWN BUG", Tone::Good),
+        (Scope::Bug, _) => ("LIKELY BUG", Tone::Doubt),
+    };
+    page.heading(word, tone, &verdict.title);
+    let reviewed = if verdict.status == Status::Test {
+        ", not reviewed"
+    } else {
+        ""
+    };
+    page.row(
+        "",
+        Tone::Faint,
+        &format!("{} ({}{reviewed})", verdict.rule, tier_word(verdict.tier)),
+    );
+    if let Some(reason) = &verdict.reason {
+        page.row(
+            "",
+            Tone::Plain,
+            &format!("{} and not more: {reason}", tier_word(verdict.tier)),
+        );
+    }
+    if let Some(by) = &verdict.replaced_by {
+        page.row("", Tone::Plain, &format!("this rule was replaced by {by}"));
+    }
+}
+
+fn tier_word(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Exact => "exact",
+        Tier::Likely => "likely",
+        Tier::Related => "related",
+    }
+}
+
+/// Why, what it is, where it is written up, what to do.
+fn explained(page: &mut Page, verdict: &Match) {
+    evidence(page, &verdict.evidence);
+    if !verdict.folded.is_empty() {
+        page.row(
+            "",
+            Tone::Faint,
+            &format!("explains better than: {}", verdict.folded.join(", ")),
+        );
+    }
+    if let Some(cause) = &verdict.root_cause {
+        page.gap();
+        page.prose("cause", cause);
+    }
+    if !verdict.references.is_empty() {
+        page.gap();
+        for (index, link) in verdict.references.iter().enumerate() {
+            page.verbatim(if index == 0 { "written up" } else { "" }, &link.url);
+        }
+    }
+    if !verdict.mitigations.is_empty() {
+        page.gap();
+        mitigations(page, &verdict.mitigations);
+    }
+}
+
+/// What holds in one paragraph, what does not and what could not be checked a row each.
+fn evidence(page: &mut Page, rows: &[Evidence]) {
+    let yes = |part| {
+        let rows = rows.iter().filter(|row| row.part == part && row.answer == Answer::Yes);
+        rows.map(with_found).collect::<Vec<_>>().join("; ")
+    };
+    let mut holds = yes(Part::Match);
+    let confirmed = yes(Part::Confirm);
+    if !confirmed.is_empty() {
+        holds.push_str(&format!("; confirmed by {confirmed}"));
+    }
+    page.item("why", "yes", Tone::Good, &holds);
+    for row in rows {
+        match row.answer {
+            Answer::Yes => {}
+            Answer::No => page.item("", "no", Tone::Bad, &with_found(row)),
+            Answer::Unknown => {
+                let needs = row
+                    .needs
+                    .as_deref()
+                    .map(|needs| format!(" (needs {needs})"))
+                    .unwrap_or_default();
+                page.item("", "unknown", Tone::Doubt, &format!("{}{needs}", row.predicate));
+            }
+        }
+    }
+}
+
+/// A predicate with what was found, where that says more than the predicate does.
+fn with_found(row: &Evidence) -> String {
+    match &row.found {
+        Some(found) if !row.predicate.ends_with(found.as_str()) => format!("{} ({found})", row.predicate),
+        _ => row.predicate.clone(),
+    }
+}
+
+/// What can be done on the running machine, with the value it had; then what lasts.
+fn mitigations(page: &mut Page, all: &[Advice]) {
+    let mut label = "do now";
+    for advice in all
+        .iter()
+        .filter(|advice| !advice.sysfs.is_empty() || !advice.sysctl.is_empty())
+    {
+        page.item(label, effect(advice), Tone::Strong, &what(advice));
+        label = "";
+        let now = |name: &str| advice.now.get(name).map(|value| format!("now {}", setting(value)));
+        for (path, value) in &advice.sysfs {
+            page.command(&format!("echo {} > {path}", setting(value)), &remark([now(path)]));
+        }
+        for (name, value) in &advice.sysctl {
+            let (command, hint) = match value {
+                SettingValue::Text(way) if way == "raise" || way == "lower" => {
+                    (format!("sysctl {name}"), Some(format!("{way} it")))
+                }
+                SettingValue::Numbers(_) => (format!("sysctl -w {name}='{}'", setting(value)), None),
+                _ => (format!("sysctl -w {name}={}", setting(value)), None),
+            };
+            page.command(&command, &remark([hint, now(name)]));
+        }
+    }
+    let mut label = "for good";
+    let mut lasting = |page: &mut Page, advice: &Advice, text: &str| {
+        page.item(label, effect(advice), Tone::Strong, text);
+        label = "";
+    };
+    for advice in all {
+        for target in &advice.upgrade {
+            lasting(
+                page,
+                advice,
+                &format!("upgrade to {} ({}) or newer", target.to, target.stream),
+            );
+        }
+        for word in &advice.boot {
+            let option = word.split('=').next().unwrap_or(word);
+            let now = advice
+                .now
+                .get(option)
+                .map(|value| format!(" (now {})", setting(value)))
+                .unwrap_or_default();
+            lasting(page, advice, &format!("boot with {word}{now}"));
+        }
+        for (name, value) in &advice.module_option {
+            let option = name.replacen('.', " ", 1);
+            lasting(
+                page,
+                advice,
+                &format!("options {option}={} in /etc/modprobe.d", setting(value)),
+            );
+        }
+        let immediate = !advice.sysfs.is_empty() || !advice.sysctl.is_empty();
+        let named = immediate || !advice.upgrade.is_empty() || !advice.boot.is_empty();
+        for text in [&advice.config, &advice.hardware].into_iter().flatten() {
+            lasting(page, advice, &format!("{}: {text}", what(advice)));
+        }
+        if !named && advice.config.is_none() && advice.hardware.is_none() && advice.module_option.is_empty() {
+            lasting(page, advice, &what(advice));
+        }
+    }
+    if all.iter().any(|advice| !advice.sysctl.is_empty()) {
+        page.item(label, "", Tone::Plain, "keep the sysctls in /etc/sysctl.d");
+    }
+}
+
+fn effect(advice: &Advice) -> &'static str {
+    match advice.effect {
+        Effect::Fixes => "fixes",
+        Effect::Avoids => "avoids",
+        Effect::Reduces => "reduces",
+    }
+}
+
+/// The advice's words, with its note and with the condition that could not be checked.
+fn what(advice: &Advice) -> String {
+    let mut text = advice.what.clone();
+    if let (Some(Answer::Unknown), Some(when)) = (advice.applies, &advice.when) {
+        text.push_str(&format!(", if {when} (not known here)"));
+    }
+    if let Some(note) = &advice.note {
+        text.push_str(&format!(" ({note})"));
+    }
+    text
+}
+
+fn remark<const N: usize>(parts: [Option<String>; N]) -> String {
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("   # {}", parts.join(", "))
+    }
+}
+
+/// Every other match, a line each: related bugs with the reason why they are no more than that.
+fn others(page: &mut Page, found: &Identification, shown: Option<&Match>) {
+    let mut label = "also";
+    let rest = found.matches.iter().filter(|m| shown.is_none_or(|s| s.rule != m.rule));
+    for (index, other) in rest.enumerate() {
+        if index == 0 {
+            page.gap();
+        }
+        let reason = other.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+        page.item(
+            label,
+            tier_word(other.tier),
+            Tone::Doubt,
+            &format!("{}: {}{reason}", other.rule, other.title),
+        );
+        label = "";
+    }
+}
+
+fn near(page: &mut Page, near: &[Near]) {
+    for (index, close) in near.iter().enumerate() {
+        if index == 0 {
+            page.gap();
+        }
+        let needs: Vec<String> = close
+            .missing
+            .iter()
+            .map(|m| format!("{} (needs {})", m.predicate, m.needs))
+            .collect();
+        let text = format!("{}: {}; unknown: {}", close.rule, close.title, needs.join("; "));
+        page.row(if index == 0 { "nearly" } else { "" }, Tone::Plain, &text);
+    }
+}
+
+fn signature(page: &mut Page, report: &CrashReport) {
+    if let Some(signature) = &report.signature {
+        page.row(
+            "signature",
+            Tone::Plain,
+            &format!("{} ({})", signature.title, signature.id),
+        );
+    }
+}
+
+/// `text` as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ':' | '=' | ',');
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_word;
+
+    #[test]
+    fn a_path_stays_one_word() {
+        assert_eq!(shell_word("/var/crash/vmcore"), "/var/crash/vmcore");
+        assert_eq!(shell_word("it's here"), r"'it'\''s here'");
+        assert_eq!(shell_word(""), "''");
+    }
+}

@@ -1,0 +1,90 @@
+//! What the tests over the binary share: the binary, and the folder of large real dumps if it is there.
+
+#![allow(dead_code, reason = "each test binary uses its part of this")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+/// The program under test, given up after a minute: no input may hang it.
+pub fn vmcoroner() -> Command {
+    let mut command = Command::cargo_bin("vmcoroner").expect("the binary is built for tests");
+    command
+        .timeout(Duration::from_secs(60))
+        .env_remove("VMCORONER_RULES")
+        .env("NO_COLOR", "1");
+    command
+}
+
+/// Runs the program with `arguments`; its exit code and what it printed as JSON.
+pub fn json(arguments: &[&str], input: &Path) -> (i32, Value) {
+    let output = vmcoroner()
+        .args(arguments)
+        .arg(input)
+        .output()
+        .expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{}: no JSON ({e}); standard error: {stderr}", input.display()));
+    (output.status.code().unwrap_or(-1), value)
+}
+
+/// The folder of large real dumps and texts; `None`, said aloud, when it isn't there.
+pub fn shared(part: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("VMCORONER_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let folder = root.join(part);
+    if folder.exists() {
+        return Some(folder);
+    }
+    eprintln!(
+        "skipped: {} is not there (set VMCORONER_SHARED to the folder of test data)",
+        folder.display()
+    );
+    None
+}
+
+/// A dump with what `crash` and the kernel's own log say of it.
+pub struct Truth {
+    /// Its name, without endings.
+    pub name: String,
+    /// The dump.
+    pub dump: PathBuf,
+    /// The kernel's log as `vmcore-dmesg` printed it, where it could.
+    pub dmesg: Option<PathBuf>,
+    /// Which crash was made.
+    pub made: Value,
+    /// What was found in it.
+    pub truth: Value,
+}
+
+/// Every dump of `folder` that has a `NAME.truth.json`, by name.
+pub fn truths(folder: &Path) -> Vec<Truth> {
+    let mut all: Vec<Truth> = std::fs::read_dir(folder)
+        .expect("the folder can be listed")
+        .filter_map(|entry| {
+            let path = entry.expect("the folder can be listed").path();
+            let name = path.file_name()?.to_str()?.strip_suffix(".truth.json")?.to_owned();
+            let text = std::fs::read(&path).expect("truth can be read");
+            let mut json: Value = serde_json::from_slice(&text).expect("truth is JSON");
+            let plain = folder.join(json["file"].as_str().expect("truth names its dump"));
+            let packed = PathBuf::from(format!("{}.xz", plain.display()));
+            let dump = if plain.exists() { plain } else { packed };
+            let dmesg = Some(folder.join(format!("{name}.vmcore-dmesg.txt"))).filter(|p| p.exists());
+            Some(Truth {
+                name,
+                dump,
+                dmesg,
+                made: json["made"].take(),
+                truth: json["truth"].take(),
+            })
+        })
+        .collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(!all.is_empty(), "{} holds no dump with its truth", folder.display());
+    all
+}
