@@ -3,19 +3,15 @@
 use std::fmt;
 
 use crate::addr::VirtAddr;
-use crate::crash::{
-    CpuStack, CrashReport, DebugInfo, Fault, FaultRole, Frame, Memory, Module, Panic, PanicKind, SettingValue, Stack,
-    StackSource, Task, TaskStack, machinery,
-};
+use crate::crash::{CpuStack, CrashReport, DebugInfo, Memory, Module, SettingValue, TaskStack};
 use crate::dump::Header;
 use crate::kernel::machine::{Machine, MemoryUse, System, Unknown, Value};
-use crate::kernel::stack::unwind::{Source as WalkSource, Walk};
-use crate::kernel::stack::{Hint, Stacks};
+use crate::kernel::stack::Stacks;
 use crate::kernel::symbols::{Hints, Symbols};
 use crate::kernel::types::{KernelTypes, Source as TypeSource, Types};
 use crate::kernel::{Kernel, cpus};
 
-use super::{Depth, fault};
+use super::{Depth, fault, stack};
 
 /// How many bytes of code are handed to the decoder: no instruction is longer than 15.
 const CODE: usize = 16;
@@ -64,7 +60,7 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
     modules(report, &insight.symbols);
     machine(report, kernel, insight, header);
     let stacks = Stacks::new(kernel.memory(), &insight.symbols, &insight.types, header);
-    panic_stack(report, &stacks);
+    stack::panic_stack(report, &stacks);
     explain(report, kernel);
     if depth.all_cpus {
         let panicked = report.task.as_ref().and_then(|task| task.cpu);
@@ -74,9 +70,13 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
             .filter(|cpu| Some(u64::from(cpu.cpu)) != panicked)
             .map(|cpu| CpuStack {
                 cpu: u64::from(cpu.cpu),
-                task: cpu.task.as_ref().map(|task| self::task(task, Some(cpu.cpu))),
-                frames: cpu.walk.as_ref().map(|walk| frames(walk, &stacks)).unwrap_or_default(),
-                stack: cpu.walk.as_ref().map(stack),
+                task: cpu.task.as_ref().map(|task| stack::task(task, Some(cpu.cpu))),
+                frames: cpu
+                    .walk
+                    .as_ref()
+                    .map(|walk| stack::frames(walk, &stacks))
+                    .unwrap_or_default(),
+                stack: cpu.walk.as_ref().map(stack::given),
             })
             .collect();
     }
@@ -86,9 +86,9 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
             .tasks
             .iter()
             .map(|blocked| TaskStack {
-                task: task(&blocked.task, None),
-                frames: frames(&blocked.walk, &stacks),
-                stack: Some(stack(&blocked.walk)),
+                task: stack::task(&blocked.task, None),
+                frames: stack::frames(&blocked.walk, &stacks),
+                stack: Some(stack::given(&blocked.walk)),
             })
             .collect();
         if blocked.more > 0 {
@@ -97,201 +97,6 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
         if let Some(why) = blocked.broken {
             report.note_missing("blocked", why);
         }
-    }
-}
-
-/// The panicking task's stack, the registers at its interrupted place, the task itself.
-fn panic_stack(report: &mut CrashReport, stacks: &Stacks<'_>) {
-    let logged = report.task.clone().unwrap_or_default();
-    let hint = Hint {
-        cpu: logged.cpu.and_then(|cpu| u32::try_from(cpu).ok()),
-        pid: logged.pid.and_then(|pid| i32::try_from(pid).ok()),
-    };
-    let found = stacks.panic(hint);
-    for remark in found.remarks {
-        report.note_missing("stack", remark);
-    }
-    let Some(cpu) = found.stack else {
-        report.note_missing("frames", "nothing in the dump says which CPU panicked");
-        return;
-    };
-    if let Some(running) = &cpu.task {
-        let mut task = task(running, Some(cpu.cpu));
-        task.state = task.state.map(|state| format!("{state} (PANIC)"));
-        // A task that another one reported (a hung task) is not the one that ran.
-        report.task = Some(Task {
-            pid: task.pid.or(logged.pid),
-            comm: task.comm.or(logged.comm),
-            ..task
-        });
-    }
-    let Some(walk) = &cpu.walk else {
-        report.note_missing(
-            "frames",
-            format!("no place to start CPU {}'s stack from is known", cpu.cpu),
-        );
-        return;
-    };
-    let unwound = frames(walk, stacks);
-    let by_chance = walk.source == WalkSource::Scan;
-    if unwound.iter().all(|frame| frame.symbol.is_none()) || (by_chance && !report.frames.is_empty()) {
-        return;
-    }
-    if let Some(why) = broken(walk) {
-        report.note_missing("stack", format!("the stack could not be followed to its end: {why}"));
-    }
-    report.stack = Some(stack(walk));
-    interrupted_place(report, walk, stacks);
-    report.frames = unwound;
-}
-
-/// The innermost kernel place that was stopped, with its registers.
-fn interrupted_place(report: &mut CrashReport, walk: &Walk, stacks: &Stacks<'_>) {
-    let Some((frame, saved)) = walk
-        .frames
-        .iter()
-        .filter_map(|frame| Some((frame, frame.saved.as_ref()?)))
-        .find(|(_, saved)| !saved.user_mode())
-    else {
-        return;
-    };
-    let place = stacks.place(frame);
-    let logged = report.fault.take();
-    if let (Some(logged), Some(place)) = (&logged, &place)
-        && let (Some(symbol), Some(offset)) = (&logged.symbol, logged.offset)
-        && (symbol != &place.name || offset != place.offset)
-    {
-        report.note_missing(
-            "fault",
-            format!(
-                "the log stopped at {symbol}+{offset:#x}, the stack at {}+{:#x}: the stack is given",
-                place.name, place.offset
-            ),
-        );
-    }
-    let role = logged
-        .as_ref()
-        .map_or_else(|| role(report.panic.as_ref()), |fault| fault.role);
-    // The log knows what pt_regs does not hold: cr2, cr3, the segments.
-    let mut registers = logged.as_ref().map(|fault| fault.registers.clone()).unwrap_or_default();
-    registers.extend(saved.iter().map(|(name, value)| (name.to_owned(), value)));
-    let code = logged.and_then(|fault| fault.code);
-    report.fault = Some(Fault {
-        role,
-        symbol: place.as_ref().map(|place| place.name.clone()),
-        offset: place.as_ref().map(|place| place.offset),
-        size: place.as_ref().map(|place| place.size),
-        module: place
-            .as_ref()
-            .and_then(|place| place.module.as_ref())
-            .map(ToString::to_string),
-        address: Some(frame.address),
-        registers,
-        code,
-        instruction: None,
-        source: None,
-        explanation: None,
-    });
-}
-
-/// Whether a stopped place is to blame, by the class of failure.
-fn role(panic: Option<&Panic>) -> FaultRole {
-    match panic.map(|panic| panic.kind) {
-        Some(
-            PanicKind::SoftLockup
-            | PanicKind::HardLockup
-            | PanicKind::RcuStall
-            | PanicKind::HungTask
-            | PanicKind::Nmi
-            | PanicKind::MachineCheck
-            | PanicKind::OutOfMemory
-            | PanicKind::PageAllocationFailure
-            | PanicKind::Sysrq
-            | PanicKind::WorkqueueLockup
-            | PanicKind::ExplicitPanic,
-        ) => FaultRole::Interrupted,
-        _ => FaultRole::Faulted,
-    }
-}
-
-fn broken(walk: &Walk) -> Option<&str> {
-    match &walk.end {
-        crate::kernel::stack::unwind::End::Broken(why) => Some(why),
-        _ => None,
-    }
-}
-
-fn stack(walk: &Walk) -> Stack {
-    Stack {
-        source: match walk.source {
-            WalkSource::Orc | WalkSource::FramePointers => StackSource::Unwound,
-            WalkSource::Scan => StackSource::Scan,
-        },
-        complete: walk.complete(),
-    }
-}
-
-fn frames(walk: &Walk, stacks: &Stacks<'_>) -> Vec<Frame> {
-    walk.frames
-        .iter()
-        .filter(|frame| frame.saved.as_ref().is_none_or(|saved| !saved.user_mode()))
-        .map(|frame| {
-            let place = stacks.place(frame);
-            let name = place.as_ref().map(|place| place.name.as_str()).unwrap_or_default();
-            let interrupted = frame.saved.is_some();
-            Frame {
-                offset: place.as_ref().map(|place| place.offset),
-                size: place.as_ref().map(|place| place.size),
-                module: place
-                    .as_ref()
-                    .and_then(|place| place.module.as_ref())
-                    .map(ToString::to_string),
-                address: Some(frame.address),
-                stack_address: frame.stack_address,
-                interrupted,
-                machinery: !interrupted && machinery::is_machinery(name),
-                reliable: frame.reliable,
-                symbol: place.map(|place| place.name),
-                ..Frame::default()
-            }
-        })
-        .collect()
-}
-
-fn task(task: &crate::kernel::stack::tasks::Task, cpu: Option<u32>) -> Task {
-    Task {
-        pid: task.pid.and_then(|pid| u64::try_from(pid).ok()),
-        comm: task.comm.clone(),
-        cpu: cpu.map(u64::from),
-        address: Some(task.address),
-        state: task.state.map(state),
-    }
-}
-
-/// A task's state as `crash` words it; the bits are those of include/linux/sched.h since 4.2.
-fn state(state: u64) -> String {
-    const NAMES: [(u64, &str); 8] = [
-        (0x1, "TASK_INTERRUPTIBLE"),
-        (0x2, "TASK_UNINTERRUPTIBLE"),
-        (0x4, "TASK_STOPPED"),
-        (0x8, "TASK_TRACED"),
-        (0x40, "TASK_PARKED"),
-        (0x80, "TASK_DEAD"),
-        (0x100, "TASK_WAKEKILL"),
-        (0x400, "TASK_NOLOAD"),
-    ];
-    if state == 0 {
-        return "TASK_RUNNING".to_owned();
-    }
-    let names: Vec<&str> = NAMES
-        .iter()
-        .filter(|(bit, _)| state & bit != 0)
-        .map(|(_, name)| *name)
-        .collect();
-    if names.is_empty() {
-        format!("{state:#x}")
-    } else {
-        names.join("|")
     }
 }
 

@@ -8,6 +8,7 @@ mod finish;
 mod job;
 mod memory;
 pub mod probe;
+mod stack;
 mod text;
 
 pub use dumped::kernel_log;

@@ -71,9 +71,14 @@ pub fn truths(folder: &Path) -> Vec<Truth> {
             let name = path.file_name()?.to_str()?.strip_suffix(".truth.json")?.to_owned();
             let text = std::fs::read(&path).expect("truth can be read");
             let mut json: Value = serde_json::from_slice(&text).expect("truth is JSON");
-            let plain = folder.join(json["file"].as_str().expect("truth names its dump"));
-            let packed = PathBuf::from(format!("{}.xz", plain.display()));
-            let dump = if plain.exists() { plain } else { packed };
+            let dump = json["files"]
+                .as_array()
+                .expect("truth lists its files")
+                .iter()
+                .filter_map(|file| file["stored_as"]["file"].as_str().or(file["file"].as_str()))
+                .find(|file| file.contains(".vmcore"))
+                .map(|file| folder.join(file))
+                .expect("truth lists its dump");
             let dmesg = Some(folder.join(format!("{name}.vmcore-dmesg.txt"))).filter(|p| p.exists());
             Some(Truth {
                 name,
