@@ -204,7 +204,8 @@ impl Event {
     fn goes_on_with(&self, new: &Headline, gap: usize) -> bool {
         let own = &self.headline;
         if new.class == Class::Panic {
-            return self.fatal.is_none() && (self.panics_with(new) || (own.class == Class::Note && gap < 12));
+            return self.fatal.is_none()
+                && (self.panics_with(new) || (own.class == Class::Note && !self.message.is_empty() && gap < 12));
         }
         if self.has_body() || gap > 12 {
             return false;
@@ -582,6 +583,20 @@ impl Event {
             }));
             return true;
         }
+        // Lockdep, and all who list the locks held: where the first of them was taken.
+        if let Some(place) = scan::after(text, " at: ").and_then(registers::place) {
+            if headline.place.is_none() && names_a_lock(headline) {
+                headline.place = Some(place);
+            }
+            return true;
+        }
+        if let Some(function) = text.strip_prefix("last function: ") {
+            headline.place.get_or_insert_with(|| Place {
+                symbol: Some(function.trim().to_owned()),
+                ..Place::default()
+            });
+            return true;
+        }
         // s390
         if let Some((address, _)) = text.strip_prefix("Failing address: ").and_then(scan::leading_hex) {
             headline.address = headline.address.or(Some(VirtAddr(address & !0xfff)));
@@ -595,7 +610,7 @@ impl Event {
             headline.kind = PanicKind::OutOfBounds;
             return true;
         }
-        const KNOWN: [&str; 22] = [
+        const KNOWN: [&str; 32] = [
             "IP: ",
             "PGD ",
             "pgd = ",
@@ -618,8 +633,20 @@ impl Event {
             "[00",
             "The buggy address",
             "Dumping ftrace",
+            "Showing all locks",
+            "NMI backtrace",
+            "Sending NMI",
+            "sending NMI",
+            "rcu: ",
+            "#0:",
+            "#1:",
+            "#2:",
+            "#3:",
+            "\"echo 0 >",
         ];
         KNOWN.iter().any(|start| text.starts_with(start))
+            || text.contains(" held by ")
+            || text.contains(" backtrace for cpu ")
     }
 
     fn take_modules(&mut self, list: &str) {
@@ -643,6 +670,11 @@ impl Event {
         let blank = |section: &Section| section.is_blank();
         self.sections.retain(|section| !blank(section) || section.of_panic);
     }
+}
+
+/// Whether the place where a lock was taken is what an event is about.
+fn names_a_lock(headline: &Headline) -> bool {
+    headline.detector == Some(Detector::Lockdep) && matches!(headline.kind, PanicKind::Deadlock | PanicKind::LockMisuse)
 }
 
 /// What stands behind a trace's label on its line; `None` when the line is none.
@@ -809,6 +841,12 @@ impl Gatherer {
 
     fn headline(&mut self, number: usize, line: &Prefix<'_>, headline: Headline) {
         let message = line.body.trim();
+        if headline.kind == PanicKind::HungTask
+            && headline.class == Class::Panic
+            && self.take_cause(number, line, &headline, message)
+        {
+            return;
+        }
         let own = |event: &&mut Event| event.caller.is_none() || line.caller.is_none() || event.caller == line.caller;
         let candidate = self
             .open
@@ -823,22 +861,7 @@ impl Gatherer {
             event.last_seconds = line.seconds.or(event.last_seconds);
             return;
         }
-        // A panic long after its cause: the cause has ended, and still it is one event.
-        if headline.class == Class::Panic
-            && self.open.is_empty()
-            && let Some(event) = self.done.last_mut()
-            && number.saturating_sub(event.last) < 200
-            && event.fatal.is_none()
-            && event.panics_with(&headline)
-            && (headline.kind != PanicKind::ExplicitPanic)
-        {
-            let mut event = self
-                .done
-                .pop()
-                .unwrap_or_else(|| Event::new(number, line, headline.clone(), message));
-            event.take_headline(headline, message);
-            event.last = number;
-            self.open.push(event);
+        if headline.class == Class::Panic && self.take_cause(number, line, &headline, message) {
             return;
         }
         // The same printer begins a new event: its last one has ended.
@@ -857,6 +880,45 @@ impl Gatherer {
             push_done(&mut self.done, event);
         }
         self.open.push(Event::new(number, line, headline, message));
+    }
+
+    /// Gives a panic to the event that it came of; false when there is none.
+    fn take_cause(&mut self, number: usize, line: &Prefix<'_>, headline: &Headline, message: &str) -> bool {
+        let Some(mut event) = self.cause(number, headline) else {
+            return false;
+        };
+        event.take_headline(headline.clone(), message);
+        event.last = number;
+        event.last_seconds = line.seconds.or(event.last_seconds);
+        self.open.push(event);
+        true
+    }
+
+    /// The event that a panic came of, where that has ended already. A watcher prints all that it found before it
+    /// panics: the first of them in a row is the one.
+    fn cause(&mut self, number: usize, panic: &Headline) -> Option<Event> {
+        const REACH: usize = 400;
+        if panic.kind == PanicKind::ExplicitPanic {
+            return None;
+        }
+        for event in std::mem::take(&mut self.open) {
+            push_done(&mut self.done, event);
+        }
+        let fits = |event: &Event| event.fatal.is_none() && event.panics_with(panic);
+        let mut at = self
+            .done
+            .iter()
+            .rposition(|event| fits(event) && number.saturating_sub(event.last) < REACH)?;
+        while let (Some(before), Some(after)) = (at.checked_sub(1).and_then(|at| self.done.get(at)), self.done.get(at))
+        {
+            let in_a_row =
+                panic.kind == PanicKind::HungTask && after.first.saturating_sub(before.last) < 2 * QUIET_LINES;
+            if !(in_a_row && fits(before)) {
+                break;
+            }
+            at -= 1;
+        }
+        Some(self.done.remove(at))
     }
 
     /// What is left of an oops whose headline is cut off, or a stack that somebody asked for.

@@ -104,10 +104,13 @@ fn system(report: &mut CrashReport, line: &TaskLine) {
 /// Which of an event's stacks is the failure's, and which the panicking task's where that is another one.
 fn stacks(event: &Event) -> (Option<usize>, Option<usize>) {
     let full = |section: &&Section| !section.frames.is_empty();
+    let is_own = |section: &Section| full(&section) && !section.of_panic && section.role != Role::History;
+    // RCU shows its own starved thread among those that may have held it up.
     let own = event
         .sections
         .iter()
-        .position(|section| full(&section) && !section.of_panic && section.role != Role::History);
+        .position(|section| is_own(section) && !is_rcu_thread(section))
+        .or_else(|| event.sections.iter().position(is_own));
     let of_panic = event
         .sections
         .iter()
@@ -130,6 +133,11 @@ fn stacks(event: &Event) -> (Option<usize>, Option<usize>) {
         PanicKind::HungTask | PanicKind::RcuStall | PanicKind::WorkqueueLockup
     );
     (Some(own), watched.then_some(of_panic))
+}
+
+fn is_rcu_thread(section: &Section) -> bool {
+    let of_rcu = |frame: &Frame| matches!(frame.symbol.as_deref(), Some("rcu_gp_kthread" | "rcu_gp_fqs_loop"));
+    section.frames.iter().any(of_rcu)
 }
 
 fn same_task(one: &Section, other: &Section) -> bool {
@@ -314,16 +322,7 @@ pub fn kind_from_stack(report: &mut CrashReport) {
         told,
         Some((PanicKind::NullPointerDereference | PanicKind::BadPageFault, _))
     );
-    let panic = report.panic.get_or_insert(Panic {
-        message: None,
-        kind: PanicKind::Unknown,
-        kind_source: None,
-        detector: None,
-        address: None,
-        access: None,
-        error_code: None,
-        fatal: None,
-    });
+    let panic = report.panic.get_or_insert(Panic::of_kind(PanicKind::Unknown));
     if let Some((kind, source)) = told {
         panic.kind = kind;
         panic.kind_source = Some(source);
@@ -353,6 +352,11 @@ pub fn panic_of_headline(headline: &Headline, message: &str) -> Panic {
         detector: headline.detector,
         address: headline.address,
         access: headline.access,
+        function: headline
+            .place
+            .as_ref()
+            .filter(|_| headline.class != Class::Die)
+            .and_then(|place| place.symbol.clone()),
         error_code: headline.error_code,
         fatal: headline.fatal.clone(),
     }

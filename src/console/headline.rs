@@ -515,10 +515,11 @@ fn exception(text: &str) -> Option<Headline> {
         ("monitor event", Kind::Bug, true),
         ("control protection", Kind::FatalException, false),
     ];
-    let bare = text.strip_prefix("Oops: ").unwrap_or(text);
+    let spelled = text.replace('_', " ");
+    let bare = spelled.strip_prefix("Oops: ").unwrap_or(&spelled);
     let (name, kind, weak) = NAMES
         .iter()
-        .find(|(name, ..)| bare.starts_with(name) || at_start(bare, name).is_some())?;
+        .find(|(name, ..)| at_start(bare, name).is_some() || (bare.contains(name) && bare.contains("[#")))?;
     let rest = scan::after(bare, name)?;
     // The error code or the kernel's explanation follows; a mere mention has neither.
     let (number, _) = rest.rsplit_once(" [#").unwrap_or((rest, ""));

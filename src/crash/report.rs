@@ -302,12 +302,33 @@ pub struct Panic {
     /// How it was accessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+    /// The function that the report itself names, where it does: after `in` of a sanitizer's line, after `at` of a
+    /// warning's, where lockdep's lock was being taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
     /// The exception's error code, as the processor gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<u64>,
     /// The text after `Kernel panic - not syncing: `, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fatal: Option<String>,
+}
+
+impl Panic {
+    /// A failure of which only its class is known.
+    pub fn of_kind(kind: PanicKind) -> Self {
+        Panic {
+            message: None,
+            kind,
+            kind_source: None,
+            detector: None,
+            address: None,
+            access: None,
+            function: None,
+            error_code: None,
+            fatal: None,
+        }
+    }
 }
 
 /// The task that was running.

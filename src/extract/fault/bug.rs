@@ -34,14 +34,8 @@ pub fn name_bug(report: &mut CrashReport, code: &[u8], find: impl FnOnce(VirtAdd
         }
         nothing => {
             *nothing = Some(Panic {
-                message: None,
-                kind,
                 kind_source: Some(KindSource::Memory),
-                detector: None,
-                address: None,
-                access: None,
-                error_code: None,
-                fatal: None,
+                ..Panic::of_kind(kind)
             });
         }
     }

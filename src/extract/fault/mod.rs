@@ -117,26 +117,13 @@ pub fn explain_report(report: &mut CrashReport, code: Option<&[u8]>, is_mapped: 
     });
     write_fault(fault, &explanation);
     if let Some(told) = explanation.told {
-        write_panic(report.panic.get_or_insert_with(|| nameless(told)), told);
+        write_panic(report.panic.get_or_insert(Panic::of_kind(told.kind)), told);
     }
 }
 
 fn write_fault(fault: &mut Fault, explanation: &Explanation) {
     fault.instruction.clone_from(&explanation.instruction);
     fault.explanation.clone_from(&explanation.sentence);
-}
-
-fn nameless(told: Told) -> Panic {
-    Panic {
-        message: None,
-        kind: told.kind,
-        kind_source: None,
-        detector: None,
-        address: None,
-        access: None,
-        error_code: None,
-        fatal: None,
-    }
 }
 
 fn write_panic(panic: &mut Panic, told: Told) {

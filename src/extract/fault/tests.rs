@@ -511,12 +511,10 @@ fn the_table_is_asked_for_nothing_but_ud2_and_overrules_no_headline() {
     assert_eq!(other.panic, None);
     let mut named = report("<0f> 0b", &[]);
     named.fault.as_mut().unwrap().address = Some(VirtAddr(0xffff_ffff_8100_0000));
-    named.panic = Some(nameless(Told {
-        kind: PanicKind::ListCorruption,
-        source: KindSource::Headline,
-        address: None,
-        access: None,
-    }));
+    named.panic = Some(Panic {
+        kind_source: Some(KindSource::Headline),
+        ..Panic::of_kind(PanicKind::ListCorruption)
+    });
     name_bug(&mut named, &[0x0f, 0x0b], |_| Some(entry(false)));
     assert_eq!(named.panic.unwrap().kind, PanicKind::ListCorruption);
 }

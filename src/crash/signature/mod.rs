@@ -6,8 +6,9 @@
 //! moment is in none of them: addresses, offsets, sizes, compiler suffixes, `?` frames, inlined frames, plumbing, entry
 //! code, the spelling of system calls, and whether a driver was built in or a module.
 
-use super::machinery::{Roles, normalise_symbol, roles, unify_syscall};
-use super::{CrashReport, Frame, PanicKind, Signature};
+mod blame;
+
+use super::{CrashReport, PanicKind, Signature};
 
 /// The version of the way signatures are made.
 pub const VERSION: u32 = 1;
@@ -18,7 +19,7 @@ const DEPTH: usize = 3;
 /// The signature of a report's crash; `None` when it holds none.
 pub fn of(report: &CrashReport) -> Option<Signature> {
     let panic = report.panic.as_ref()?;
-    let blamed = blame(report, panic.kind);
+    let blamed = blame::names(report, panic);
     let function = blamed.first().cloned();
     let frames: Vec<String> = blamed.into_iter().take(DEPTH).collect();
     let title = match &function {
@@ -86,65 +87,6 @@ fn words(kind: PanicKind) -> &'static str {
         PanicKind::DataRace => "data race",
         PanicKind::Unknown => "crash",
     }
-}
-
-/// The frames that the blame may lie on, the blamed one first, by their normalised names.
-fn blame(report: &CrashReport, kind: PanicKind) -> Vec<String> {
-    if kind == PanicKind::Sysrq {
-        // Somebody asked for it: no function is to blame, and all of them are one.
-        return Vec::new();
-    }
-    let frames = report
-        .subject
-        .as_ref()
-        .map_or(&report.frames, |subject| &subject.frames);
-    // What lies above the place that was stopped ran because of the failure.
-    let start = frames.iter().position(|frame| frame.interrupted).unwrap_or(0);
-    let candidates: Vec<(&Frame, &str, Roles)> = frames
-        .iter()
-        .skip(start)
-        .filter(|frame| frame.reliable && !frame.machinery)
-        .filter_map(|frame| {
-            let name = normalise_symbol(frame.symbol.as_deref()?);
-            Some((frame, name, roles(name)))
-        })
-        .filter(|(_, _, roles)| !roles.machinery())
-        .collect();
-    let stuck = matches!(
-        kind,
-        PanicKind::SoftLockup | PanicKind::HardLockup | PanicKind::RcuStall
-    );
-    let asleep = kind == PanicKind::HungTask;
-    let mut first = candidates
-        .iter()
-        .position(|(frame, _, roles)| !(frame.inlined || roles.plumbing() || (asleep && roles.waiting())));
-    if stuck {
-        // Where a stuck CPU was stopped is chance; what it was told to do is not.
-        let anchor = candidates.iter().position(|(_, _, roles)| roles.anchor());
-        let told = anchor.and_then(|anchor| {
-            candidates
-                .get(..anchor)?
-                .iter()
-                .rposition(|(frame, _, roles)| !frame.inlined && !roles.plumbing())
-        });
-        first = told.or(first);
-    }
-    // Nothing but plumbing: then the plumbing itself, for want of better.
-    let first = first.unwrap_or(0);
-    let mut names: Vec<String> = Vec::new();
-    for (number, (frame, name, roles)) in candidates.iter().enumerate().skip(first) {
-        if number > first && (frame.inlined || roles.plumbing() || (asleep && roles.waiting())) {
-            continue;
-        }
-        let name = unify_syscall(name).into_owned();
-        if names.last() != Some(&name) {
-            names.push(name);
-        }
-        if names.len() >= DEPTH {
-            break;
-        }
-    }
-    names
 }
 
 /// FNV-1a, 64 bit: stable over versions and machines, which the standard library's hashers do not promise.
