@@ -41,7 +41,10 @@ impl Machine {
         };
         let tables = PageTables {
             root: maps.image(info.symbol("swapper_pg_dir")?)?,
-            levels: Levels::Four,
+            levels: match info.number("pgtable_l5_enabled") {
+                Some(1) => Levels::Five,
+                _ => Levels::Four,
+            },
             sme_mask: 0,
         };
         let space = AddressSpace::new(Arc::new(dump), Translation::X86_64(tables), maps);

@@ -71,6 +71,7 @@ pub(crate) fn encode(symbols: &[Symbol], era: Era, at: u64, before: usize) -> En
         at,
         bytes: noise(before),
         labels: HashMap::new(),
+        grain: if era == Era::PlaceRelative { 4 } else { 8 },
     };
     out.align();
     let addresses = |out: &mut Writer| match era {
@@ -172,6 +173,8 @@ struct Writer {
     at: u64,
     bytes: Vec<u8>,
     labels: HashMap<&'static str, u64>,
+    /// What labels are aligned to.
+    grain: usize,
 }
 
 impl Writer {
@@ -185,7 +188,7 @@ impl Writer {
     }
 
     fn align(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
+        self.bytes.resize(self.bytes.len().next_multiple_of(self.grain), 0);
     }
 
     fn number(&mut self, number: u64, word: bool) {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `seqs` (`kallsyms_seqs_of_names`, 3 bytes a symbol) came with 6.2 and 6.1.y. N and markers are words before 4.20
-//! and 32 bits since. Every label is aligned to the word size.
+//! and 32 bits since. Every label is aligned to the word size, from 7.0 on to 4 bytes.
 
 use super::names::{GROUP, Tokens, entry, skip};
 use super::table::{Encoding, Kallsyms, MAX_NAMES, MAX_SYMBOLS, Tables};
@@ -142,32 +142,21 @@ fn markers_between(
     let word = memory.abi().word_size();
     let groups = u64::from(count.div_ceil(GROUP));
     let seqs = (3 * u64::from(count)).next_multiple_of(word);
-    for seqs in [0, seqs] {
-        for size in [4, word] {
-            let len = (groups * size).next_multiple_of(word);
-            let Some(at) = token_table.0.checked_sub(seqs + len) else {
-                continue;
-            };
-            let Some(names_len) = at.checked_sub(names.0) else {
-                continue;
-            };
-            if names_len > MAX_NAMES {
-                continue;
-            }
-            let Ok(bytes) = memory.bytes(VirtAddr(at), (groups * size) as usize) else {
-                continue;
-            };
-            let abi = memory.abi();
-            let markers: Vec<u64> = bytes.chunks_exact(size as usize).map(|raw| abi.uint(raw)).collect();
-            let ascending = markers.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
-            let fits = markers.last().is_some_and(|last| *last < names_len);
-            if markers.first() == Some(&0) && ascending && fits && second_marker_holds(memory, names, &markers) {
-                let markers = markers.into_iter().map(|marker| marker as u32).collect();
-                return Some((markers, names_len));
-            }
-        }
-    }
-    walked_markers(memory, names, token_table, count)
+    let padding = (4 * groups).next_multiple_of(word) - 4 * groups;
+    // The size of a marker, and what lies between the last one and the token table.
+    let layouts = [(4, padding), (4, 0), (4, padding + seqs), (word, 0)];
+    let found = layouts.into_iter().find_map(|(size, between)| {
+        let at = token_table.0.checked_sub(between + groups * size)?;
+        let names_len = at.checked_sub(names.0).filter(|len| *len <= MAX_NAMES)?;
+        let bytes = memory.bytes(VirtAddr(at), (groups * size) as usize).ok()?;
+        let abi = memory.abi();
+        let markers: Vec<u64> = bytes.chunks_exact(size as usize).map(|raw| abi.uint(raw)).collect();
+        let ascending = markers.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
+        let fits = markers.last().is_some_and(|last| *last < names_len);
+        let holds = markers.first() == Some(&0) && ascending && fits && second_marker_holds(memory, names, &markers);
+        holds.then(|| (markers.into_iter().map(|marker| marker as u32).collect(), names_len))
+    });
+    found.or_else(|| walked_markers(memory, names, token_table, count))
 }
 
 /// Whether the 257th name starts where the second marker says (when the dump has the first names).
@@ -259,17 +248,26 @@ fn markers_ending(memory: &KernelMemory, bytes: &[u8], end: usize, size: usize) 
 fn names_before(memory: &KernelMemory, markers_at: VirtAddr, markers: &[u32]) -> Option<(VirtAddr, u32)> {
     /// The names behind the last marker take less than this (256 of 128 codes each).
     const LAST_GROUP: u64 = 32 << 10;
+    /// What labels are aligned to from 7.0 on; before, to the word size.
+    const GRAIN: u64 = 4;
     let abi = memory.abi();
     let word = abi.word_size();
     let last = u64::from(*markers.last()?);
     let second = *markers.get(1)? as usize;
     let groups = markers.len() as u32;
-    let highest = markers_at.0.checked_sub(last)? / word * word;
-    (0..LAST_GROUP / word).find_map(|step| {
-        let names = VirtAddr(highest.checked_sub(step * word)?);
-        let count_at = VirtAddr(names.0.checked_sub(word)?);
-        let counts = [memory.u32(count_at).ok()?, memory.word(count_at).ok()? as u32];
-        let count = counts.into_iter().find(|count| count.div_ceil(GROUP) == groups)?;
+    let highest = markers_at.0.checked_sub(last)? / GRAIN * GRAIN;
+    (0..LAST_GROUP / GRAIN).find_map(|step| {
+        let names = VirtAddr(highest.checked_sub(step * GRAIN)?);
+        let before = |bytes: u64| names.0.checked_sub(bytes).map(VirtAddr);
+        let counts = [
+            before(word).and_then(|at| memory.u32(at).ok()),
+            before(word)
+                .and_then(|at| memory.word(at).ok())
+                .map(|count| count as u32),
+            before(GRAIN).and_then(|at| memory.u32(at).ok()),
+        ];
+        let is_possible = |count: &u32| count.div_ceil(GROUP) == groups;
+        let count = counts.into_iter().flatten().find(is_possible)?;
         let first = memory.bytes(names, second).ok()?;
         if skip(&first, GROUP) != Some(second) {
             return None;
