@@ -18,6 +18,9 @@ use super::access::KernelMemory;
 use super::vmcoreinfo::Vmcoreinfo;
 use crate::addr::VirtAddr;
 
+/// `LOG_CONT` of a record's flags (`enum log_flags`).
+const FLAG_CONT: u8 = 8;
+
 /// The kernel's log as it stood when the dump was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelLog {

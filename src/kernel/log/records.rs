@@ -7,13 +7,10 @@
 use std::ops::Range;
 
 use super::collect::Collector;
-use super::{Caller, Form, KernelLog, LogError, Record, Source, State};
+use super::{Caller, FLAG_CONT, Form, KernelLog, LogError, Record, Source, State};
 use crate::addr::VirtAddr;
 use crate::kernel::access::Abi;
 use crate::kernel::partial::Partial;
-
-/// `LOG_CONT` of the record's flags.
-const FLAG_CONT: u8 = 8;
 
 /// No kernel allocates more (`LOG_BUF_LEN_MAX`).
 const MAX_BUFFER: u64 = 1 << 31;

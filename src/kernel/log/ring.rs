@@ -4,26 +4,21 @@
 //! itself in blocks that start with their record's id. Ids and text positions ("lpos") only ever grow; modulo the
 //! array's size they give the place.
 
+mod layout;
+mod text;
+
 use std::collections::{HashMap, HashSet};
 
+use self::layout::Layout;
+use self::text::{Text, position};
 use super::collect::{Collector, MAX_RECORDS};
-use super::{Caller, Form, KernelLog, LogError, Record, Source, State};
+use super::{Caller, FLAG_CONT, Form, KernelLog, LogError, Record, Source, State};
 use crate::addr::VirtAddr;
-use crate::kernel::access::{Abi, KernelMemory};
+use crate::kernel::access::KernelMemory;
 use crate::kernel::partial::Partial;
 
-/// `LOG_CONT` of a record's flags.
-const FLAG_CONT: u8 = 8;
-
-/// How many records, and how much of their text, are read at once.
+/// How many records are read at once.
 const CHUNK: u64 = 2048;
-const CHUNK_TEXT: u64 = 4 << 20;
-
-/// No record is longer, in bytes (`PRINTK_MESSAGE_MAX` and its block's head).
-const MAX_BLOCK: u64 = 2048 + 8;
-
-/// The most text that is searched for blocks whose descriptors are missing.
-const MAX_SEARCH: u64 = 64 << 20;
 
 /// Reads the log; `prb` is the address of the pointer `prb`.
 pub(super) fn read(source: &Source<'_>, prb: VirtAddr) -> Result<KernelLog, LogError> {
@@ -37,31 +32,6 @@ pub(super) fn read(source: &Source<'_>, prb: VirtAddr) -> Result<KernelLog, LogE
     let head = source.memory.bytes(at, layout.ring_size).map_err(unreadable)?;
     let ring = Ring::new(source.memory, layout, &head)?;
     Ok(ring.records())
-}
-
-/// Where the members are, in bytes.
-struct Layout {
-    word: usize,
-    ring_size: usize,
-    count_bits: usize,
-    descs: usize,
-    infos: usize,
-    head_id: usize,
-    tail_id: usize,
-    text_ring: usize,
-    size_bits: usize,
-    data: usize,
-    head_lpos: usize,
-    tail_lpos: usize,
-    desc_size: u64,
-    state: usize,
-    begin: usize,
-    next: usize,
-    info_size: u64,
-    seq: usize,
-    time: usize,
-    text_len: usize,
-    caller: usize,
 }
 
 struct Ring<'a> {
@@ -93,18 +63,6 @@ struct Slice {
     first_count: usize,
 }
 
-/// The text ring.
-struct Text<'a> {
-    memory: &'a KernelMemory,
-    at: VirtAddr,
-    size: u64,
-    head: u64,
-    tail: u64,
-    word: u64,
-    /// What [`Text::prefetch`] read.
-    fetched: Option<Stretch>,
-}
-
 /// `struct prb_desc`.
 #[derive(Clone, Copy)]
 struct Desc {
@@ -129,58 +87,6 @@ struct Info {
 const RESERVED: u64 = 0;
 const FINALIZED: u64 = 2;
 const REUSABLE: u64 = 3;
-
-impl Layout {
-    /// From VMCOREINFO; what it lacks as in 5.10–6.18 on 64 bits.
-    fn new(source: &Source<'_>) -> Layout {
-        let word = source.memory.abi().word_size() as usize;
-        let small = |value: u64| usize::try_from(value).ok().filter(|&value| value < 4096);
-        let offset = |member: &str, fallback: usize| source.info.offset(member).and_then(small).unwrap_or(fallback);
-        let size = |name: &str, fallback: u64| {
-            source
-                .info
-                .size(name)
-                .filter(|size| (8..4096).contains(size))
-                .unwrap_or(fallback)
-        };
-        let desc_ring = offset("printk_ringbuffer.desc_ring", 0);
-        let text_ring = offset("printk_ringbuffer.text_data_ring", 48);
-        let counter = offset("atomic_long_t.counter", 0);
-        let block = offset("prb_desc.text_blk_lpos", 8);
-        Layout {
-            word,
-            ring_size: size("printk_ringbuffer", 88) as usize,
-            count_bits: desc_ring + offset("prb_desc_ring.count_bits", 0),
-            descs: desc_ring + offset("prb_desc_ring.descs", 8),
-            infos: desc_ring + offset("prb_desc_ring.infos", 16),
-            head_id: desc_ring + offset("prb_desc_ring.head_id", 24) + counter,
-            tail_id: desc_ring + offset("prb_desc_ring.tail_id", 32) + counter,
-            text_ring,
-            size_bits: offset("prb_data_ring.size_bits", 0),
-            data: offset("prb_data_ring.data", 8),
-            head_lpos: offset("prb_data_ring.head_lpos", 16) + counter,
-            tail_lpos: offset("prb_data_ring.tail_lpos", 24) + counter,
-            desc_size: size("prb_desc", 24),
-            state: offset("prb_desc.state_var", 0) + counter,
-            begin: block + offset("prb_data_blk_lpos.begin", 0),
-            next: block + offset("prb_data_blk_lpos.next", 8),
-            info_size: size("printk_info", 88),
-            seq: offset("printk_info.seq", 0),
-            time: offset("printk_info.ts_nsec", 8),
-            text_len: offset("printk_info.text_len", 16),
-            caller: offset("printk_info.caller_id", 20),
-        }
-    }
-
-    /// The bits of a state word that hold the id; the two above hold the state.
-    fn id_bits(&self) -> u32 {
-        self.word as u32 * 8 - 2
-    }
-
-    fn id_mask(&self) -> u64 {
-        (1 << self.id_bits()) - 1
-    }
-}
 
 impl<'a> Ring<'a> {
     fn new(memory: &'a KernelMemory, layout: Layout, head: &[u8]) -> Result<Ring<'a>, LogError> {
@@ -407,15 +313,6 @@ impl Desc {
     }
 }
 
-/// A text position in 64 bits: they start just below 0, so that those of 32 bits need their sign.
-fn position(word: u64, size: usize) -> u64 {
-    if size == 4 {
-        i64::from(word as u32 as i32) as u64
-    } else {
-        word
-    }
-}
-
 /// The text at the head of a block: of the length that is `known`, or up to the first NUL.
 fn cut(block: &[u8], known: Option<usize>) -> Vec<u8> {
     let end = known
@@ -455,146 +352,6 @@ impl Slice {
     fn hole(&self) -> Option<String> {
         let hole = self.first.holes().first().or(self.rest.holes().first())?;
         Some(hole.why.to_string())
-    }
-}
-
-impl Text<'_> {
-    /// Reads the text of all `blocks` at once, if they lie as close together as records of one time do.
-    fn prefetch(&mut self, blocks: impl Iterator<Item = Desc>) {
-        let mut range: Option<(u64, u64)> = None;
-        for block in blocks {
-            let (begin, next) = (block.begin, block.next);
-            let (low, high) = range.get_or_insert((begin, next));
-            // Positions wrap around at the word's end, so "before" is a matter of sign.
-            if (begin.wrapping_sub(*low) as i64) < 0 {
-                *low = begin;
-            }
-            if (next.wrapping_sub(*high) as i64) > 0 {
-                *high = next;
-            }
-        }
-        let length = |(low, high): (u64, u64)| (low, high.wrapping_sub(low));
-        let near = range
-            .map(length)
-            .filter(|&(_, length)| length <= self.size.min(CHUNK_TEXT));
-        self.fetched = near.map(|(low, length)| self.read(low, length));
-    }
-
-    /// `length` bytes from position `at` on, around the ring's end if need be. At most the ring's size.
-    fn read(&self, at: u64, length: u64) -> Stretch {
-        let index = at % self.size;
-        let first = length.min(self.size - index);
-        let part = |index: u64, length: u64| {
-            let at = self.at.0.wrapping_add(index);
-            Partial::read(self.memory, VirtAddr(at), length as usize)
-        };
-        Stretch {
-            start: at,
-            first: part(index, first),
-            rest: part(0, length - first),
-        }
-    }
-
-    /// The block between these positions. `None`: there cannot be one, or it was overwritten.
-    fn block(&self, begin: u64, next: u64) -> Option<Block> {
-        let round = |position: u64| position & !(self.size - 1);
-        // A block that would not fit before the ring's end lies at its start.
-        let start = if round(begin) == round(next.wrapping_sub(1)) {
-            begin
-        } else {
-            round(next)
-        };
-        let length = next.wrapping_sub(start);
-        let before = |a: u64, b: u64| (a.wrapping_sub(b) as i64) < 0;
-        let left = start == begin || round(begin).wrapping_add(self.size) == start;
-        if !left || length < self.word || length > self.size || before(start, self.tail) || before(self.head, next) {
-            return None;
-        }
-        let fetched;
-        let stretch = match &self.fetched {
-            Some(stretch) if stretch.holds(start, length) => stretch,
-            _ => {
-                fetched = self.read(start, length);
-                &fetched
-            }
-        };
-        let text = stretch.bytes(start.wrapping_add(self.word), length - self.word);
-        Some(Block {
-            owner: stretch.word(start, self.memory.abi(), self.word),
-            whole: text.len() as u64 == length - self.word,
-            text: text.to_vec(),
-        })
-    }
-
-    /// Finds blocks by the id that they start with: where they start, and where they end at the latest.
-    fn search(&self, mut is_wanted: impl FnMut(u64) -> bool) -> Vec<(u64, u64, u64)> {
-        const PIECE: u64 = 1 << 20;
-        let length = self.head.wrapping_sub(self.tail).min(self.size).min(MAX_SEARCH);
-        let mut found: Vec<(u64, u64, u64)> = Vec::new();
-        let mut done = 0;
-        while done < length {
-            let from = self.tail.wrapping_add(done);
-            // A piece ends with the ring, so that no block reaches over it.
-            let piece = PIECE.min(length - done).min(self.size - from % self.size);
-            let stretch = self.read(from, piece);
-            for offset in (0..piece).step_by(self.word as usize) {
-                let at = from.wrapping_add(offset);
-                let Some(id) = stretch.word(at, self.memory.abi(), self.word) else {
-                    continue;
-                };
-                if is_wanted(id) {
-                    if let Some((_, begin, end)) = found.last_mut() {
-                        *end = (*end).min(at).max(*begin);
-                    }
-                    let round_end = self.size - at % self.size;
-                    found.push((
-                        id,
-                        at,
-                        at.wrapping_add(MAX_BLOCK.min(round_end).min(length - done - offset)),
-                    ));
-                }
-            }
-            done += piece;
-        }
-        found
-    }
-}
-
-/// A block of text as it was found.
-struct Block {
-    /// The id in front of it; `None` when its page is missing.
-    owner: Option<u64>,
-    text: Vec<u8>,
-    /// Whether the text could be read to its end.
-    whole: bool,
-}
-
-/// A piece of the text ring, around the ring's end if need be.
-struct Stretch {
-    start: u64,
-    first: Partial,
-    rest: Partial,
-}
-
-impl Stretch {
-    fn holds(&self, at: u64, length: u64) -> bool {
-        let total = (self.first.bytes().len() + self.rest.bytes().len()) as u64;
-        let skip = at.wrapping_sub(self.start);
-        skip <= total && length <= total - skip
-    }
-
-    /// The bytes from `at` on, at most `length` and not beyond the ring's end or the first hole.
-    fn bytes(&self, at: u64, length: u64) -> &[u8] {
-        let skip = at.wrapping_sub(self.start) as usize;
-        match skip.checked_sub(self.first.bytes().len()) {
-            None => self.first.prefix(skip, length as usize),
-            Some(skip) => self.rest.prefix(skip, length as usize),
-        }
-    }
-
-    fn word(&self, at: u64, abi: Abi, size: u64) -> Option<u64> {
-        let bytes = self.bytes(at, size);
-        (bytes.len() as u64 == size).then(|| abi.uint(bytes))
     }
 }
 
