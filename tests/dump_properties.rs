@@ -336,6 +336,22 @@ proptest! {
 }
 
 #[test]
+fn large_reads_agree_and_fail_as_small_ones_do() {
+    let mut machine = Machine::new(Abi::X86_64);
+    machine.pages = (10..500).map(|frame| (frame, page(2, frame + 1))).collect();
+    let dump = open(kdump::write(&machine, &Kdump::default())).unwrap();
+    let memory: Vec<u8> = machine.pages.values().flatten().copied().collect();
+    let start = 10 * PAGE as u64;
+    let mut bytes = vec![0; 400 * PAGE];
+    dump.read(PhysAddr(start + 1234), &mut bytes).unwrap();
+    assert!(bytes == memory[1234..][..bytes.len()]);
+    let behind = dump.read(PhysAddr(start + 100 * PAGE as u64), &mut bytes);
+    assert_eq!(behind, Err(MemoryError::NotPresent(PhysAddr(500 * PAGE as u64))));
+    let nowhere = dump.read(PhysAddr(u64::MAX - 8), &mut bytes);
+    assert_eq!(nowhere, Err(MemoryError::NotPresent(PhysAddr(u64::MAX - 8))));
+}
+
+#[test]
 fn old_diskdump_has_one_bitmap() {
     let mut machine = Machine::new(Abi::I386);
     for frame in [0, 5, 20_000, 30_000] {

@@ -6,15 +6,11 @@ use std::sync::Arc;
 use crate::addr::PhysAddr;
 use crate::input::ReadAt;
 
-use super::cache::BlockCache;
 use super::elf::{self, ElfFile};
 use super::flat::{self, Flattened};
 use super::io::read_vec;
-use super::kdump::{self, KdumpFile};
+use super::kdump::{self, KdumpFile, KdumpMemory};
 use super::{DumpError, Header, MemoryError, PhysicalMemory, set};
-
-/// Memory for decoded pages, in bytes: what one walk over the kernel's data touches again and again.
-const PAGE_CACHE: usize = 4 << 20;
 
 /// An opened dump.
 #[derive(Debug)]
@@ -26,11 +22,7 @@ pub struct Vmcore {
 
 #[derive(Debug)]
 enum Source {
-    Kdump {
-        files: Vec<KdumpFile>,
-        page_size: usize,
-        pages: BlockCache<Arc<[u8]>>,
-    },
+    Kdump(KdumpMemory),
     Elf(Box<ElfFile>),
 }
 
@@ -118,15 +110,10 @@ impl Vmcore {
                 ranges.push(start..end);
             }
         }
-        let pages = BlockCache::new((PAGE_CACHE / page_size).max(16));
         Ok(Self {
             header,
             ranges,
-            source: Source::Kdump {
-                files,
-                page_size,
-                pages,
-            },
+            source: Source::Kdump(KdumpMemory::new(files, page_size)),
         })
     }
 
@@ -138,8 +125,8 @@ impl Vmcore {
     /// The page compressions that the header announces or that pages read so far used: `zlib`, `lzo`, `snappy`, `zstd`.
     pub fn compressions_seen(&self) -> Vec<&'static str> {
         match &self.source {
-            Source::Kdump { files, .. } => {
-                let mut names: Vec<_> = files.iter().flat_map(KdumpFile::compressions).collect();
+            Source::Kdump(memory) => {
+                let mut names: Vec<_> = memory.files().iter().flat_map(KdumpFile::compressions).collect();
                 names.sort_unstable();
                 names.dedup();
                 names
@@ -195,32 +182,10 @@ impl Flattening {
 
 impl PhysicalMemory for Vmcore {
     fn read(&self, at: PhysAddr, buf: &mut [u8]) -> Result<(), MemoryError> {
-        let (files, page_size, pages) = match &self.source {
-            Source::Elf(elf) => return elf.read(at, buf),
-            Source::Kdump {
-                files,
-                page_size,
-                pages,
-            } => (files, *page_size, pages),
-        };
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let address = at.checked_add(done as u64).ok_or(MemoryError::NotPresent(at))?;
-            let (pfn, within) = (address.0 / page_size as u64, (address.0 % page_size as u64) as usize);
-            let length = rest.len().min(page_size - within);
-            let page = pages.get_or_load(pfn, || {
-                let file = files.iter().find(|file| file.covers(pfn));
-                let file = file.ok_or(MemoryError::NotPresent(address))?;
-                let mut page = vec![0; page_size];
-                file.read_page(pfn, &mut page)?;
-                Ok(Arc::<[u8]>::from(page))
-            })?;
-            if let (Some(to), Some(from)) = (rest.get_mut(..length), page.get(within..within + length)) {
-                to.copy_from_slice(from);
-            }
-            done += length;
+        match &self.source {
+            Source::Elf(elf) => elf.read(at, buf),
+            Source::Kdump(memory) => memory.read(at, buf),
         }
-        Ok(())
     }
 
     fn ranges(&self) -> &[Range<u64>] {

@@ -6,10 +6,11 @@
 mod bitmap;
 mod codec;
 mod header;
+mod memory;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::addr::PhysAddr;
 use crate::dump::cache::BlockCache;
@@ -21,6 +22,8 @@ use crate::input::ReadAt;
 
 use bitmap::Bitmap;
 use codec::{Codecs, Method};
+pub(super) use memory::KdumpMemory;
+
 use header::{Family, MAIN_HEADER_SIZE, MainHeader, STATUS_INCOMPLETE, SUB_HEADER_SIZE, SubHeader};
 
 const DESCRIPTOR_SIZE: u64 = 24;
@@ -46,6 +49,8 @@ pub(super) struct KdumpFile {
     descriptors: BlockCache<Arc<[u8]>>,
     codecs: Codecs,
     methods_seen: AtomicU32,
+    /// Where a page of zeros was seen in the file; 0 for not yet.
+    zero_page: AtomicU64,
     truncated: bool,
     remarks: Vec<String>,
 }
@@ -121,6 +126,7 @@ impl KdumpFile {
             descriptors: BlockCache::new(CACHED_DESCRIPTOR_BLOCKS),
             codecs: Codecs::default(),
             methods_seen: AtomicU32::new(0),
+            zero_page: AtomicU64::new(0),
             truncated,
             remarks,
         };
@@ -216,16 +222,25 @@ impl KdumpFile {
         !self.sub.split || (self.sub.start_pfn..self.sub.end_pfn).contains(&pfn)
     }
 
+    /// Why this dump does not hold `pfn`: the first bitmap says whether there is memory at all.
+    pub(super) fn why_absent(&self, pfn: u64) -> MemoryError {
+        let at = self.address_of(pfn);
+        if pfn < self.pages && bitmap::is_set(&*self.file, self.main.bitmaps_at(), pfn) {
+            MemoryError::Excluded(at)
+        } else {
+            MemoryError::NotPresent(at)
+        }
+    }
+
+    fn address_of(&self, pfn: u64) -> PhysAddr {
+        PhysAddr(pfn.saturating_mul(u64::from(self.main.block_size)))
+    }
+
     /// Decodes the page `pfn` into `page`, which is one page long.
     pub(super) fn read_page(&self, pfn: u64, page: &mut [u8]) -> Result<(), MemoryError> {
-        let at = PhysAddr(pfn.saturating_mul(u64::from(self.main.block_size)));
+        let at = self.address_of(pfn);
         let Some(rank) = self.stored.rank_if_set(&*self.file, pfn)? else {
-            let has_memory = bitmap::is_set(&*self.file, self.main.bitmaps_at(), pfn);
-            return Err(if pfn < self.pages && has_memory {
-                MemoryError::Excluded(at)
-            } else {
-                MemoryError::NotPresent(at)
-            });
+            return Err(self.why_absent(pfn));
         };
         let index = rank.checked_sub(self.first_rank).ok_or(MemoryError::Excluded(at))?;
         let descriptor = self.descriptor(index).map_err(|error| match error {
@@ -257,26 +272,33 @@ impl KdumpFile {
             return Err(MemoryError::Truncated { at, offset });
         }
         self.methods_seen.fetch_or(1 << (method as u32), Ordering::Relaxed);
+        if offset == self.zero_page.load(Ordering::Relaxed) {
+            page.fill(0);
+            return Ok(());
+        }
         if method == Method::Raw && size as usize == page.len() {
-            let read = self
-                .file
-                .read_at(offset, page)
-                .map_err(|error| io_error(offset, &error))?;
-            return if read == page.len() {
-                Ok(())
-            } else {
-                Err(MemoryError::Truncated { at, offset })
-            };
+            self.read_exactly(at, offset, page)?;
+        } else {
+            let mut stored = vec![0; size as usize];
+            self.read_exactly(at, offset, &mut stored)?;
+            self.codecs.decode(method, &stored, page).map_err(damaged)?;
         }
-        let mut stored = vec![0; size as usize];
-        let read = self
-            .file
-            .read_at(offset, &mut stored)
-            .map_err(|error| io_error(offset, &error))?;
-        if read < stored.len() {
-            return Err(MemoryError::Truncated { at, offset });
+        // All pages of zeros usually share one place: once it is known it need not be read again.
+        if page.iter().all(|byte| *byte == 0) {
+            self.zero_page.store(offset, Ordering::Relaxed);
         }
-        self.codecs.decode(method, &stored, page).map_err(damaged)
+        Ok(())
+    }
+
+    fn read_exactly(&self, at: PhysAddr, offset: u64, buf: &mut [u8]) -> Result<(), MemoryError> {
+        match self.file.read_at(offset, buf) {
+            Ok(read) if read == buf.len() => Ok(()),
+            Ok(_) => Err(MemoryError::Truncated { at, offset }),
+            Err(error) => Err(MemoryError::Io {
+                offset,
+                why: error.to_string(),
+            }),
+        }
     }
 
     fn descriptor(&self, index: u64) -> Result<Descriptor, DescriptorError> {
@@ -347,13 +369,6 @@ struct Descriptor {
 enum DescriptorError {
     BehindEnd { offset: u64 },
     Unreadable(MemoryError),
-}
-
-fn io_error(offset: u64, error: &std::io::Error) -> MemoryError {
-    MemoryError::Io {
-        offset,
-        why: error.to_string(),
-    }
 }
 
 fn read_headers(file: &dyn ReadAt) -> Result<(MainHeader, SubHeader), DumpError> {
