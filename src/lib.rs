@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! input → dump → kernel ─┐
-//!                console ┴→ extract → crash::CrashReport → rules → output → cli
+//!                console ┴→ extract → crash::CrashReport → rules → corpus → output → cli
 //! ```
 //!
 //! - [`input`]: a path or standard input; what is it, and what is it wrapped in?
@@ -14,6 +14,7 @@
 //! - [`crash`]: the one plain record, [`crash::CrashReport`], that everything meets at.
 //! - [`extract`]: one input → one or more reports, from whichever of the above can read it.
 //! - [`rules`]: the knowledge base and its three-valued verdicts over a report.
+//! - [`corpus`]: crashes that prove the rules; reads them through `extract`.
 //! - [`output`]: verdicts and reports for people and machines.
 //! - [`cli`]: the command line; holds no logic that a library user would miss.
 
@@ -22,6 +23,7 @@
 pub mod addr;
 pub mod cli;
 pub mod console;
+pub mod corpus;
 pub mod crash;
 pub mod dump;
 pub mod extract;

@@ -120,12 +120,124 @@ pub enum RulesCommand {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
+    /// Hold every rule against the corpus: its own cases, and everybody else's as negatives
+    Test(RulesTest),
+    /// List the rules that speak of something; all of them without a filter
+    List(RulesList),
+    /// Show a rule
+    Show {
+        /// The rule's id, or one that it had before
+        #[arg(value_name = "RULE")]
+        rule: String,
+        /// How to print
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+        #[command(flatten)]
+        rules: RuleSet,
+    },
+    /// Say why a rule matches a crash, or why not
+    Explain(RulesExplain),
     /// Draft a rule from a crash, to standard output
     New {
         /// The crash: a dump, a kernel log, a pasted `crash` session or a report; `-` reads standard input
         #[arg(long, value_name = "INPUT")]
         from: PathBuf,
     },
+    /// Put a crash into the corpus, as a case of a rule
+    AddCase(AddCase),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RulesTest {
+    /// The corpus: a folder a rule, in it match-* and nomatch-*
+    #[arg(long, value_name = "PATH", default_value = "corpus")]
+    pub corpus: PathBuf,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    #[command(flatten)]
+    pub rules: RuleSet,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RulesList {
+    /// Words of the id or the title
+    #[arg(value_name = "WORD")]
+    pub words: Vec<String>,
+    /// Rules that name this function
+    #[arg(long, value_name = "SYMBOL")]
+    pub symbol: Option<String>,
+    /// Rules that name this module
+    #[arg(long, value_name = "MODULE")]
+    pub module: Option<String>,
+    /// Rules that say which kernels of this stream have the bug
+    #[arg(long, value_name = "STREAM")]
+    pub stream: Option<String>,
+    /// Rules that refer to this: an id (2779851, CVE-2016-5195), a kind (commit) or part of an address
+    #[arg(long, value_name = "REFERENCE")]
+    pub reference: Option<String>,
+    /// Rules that advise this: a setting's name, or a word
+    #[arg(long, value_name = "WORD")]
+    pub mitigation: Option<String>,
+    /// Rules for this kind of crash
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Rules that have come this far
+    #[arg(long, value_enum, value_name = "STATUS")]
+    pub status: Option<StatusWord>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    #[command(flatten)]
+    pub rules: RuleSet,
+}
+
+/// How far a rule has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusWord {
+    Draft,
+    Test,
+    Stable,
+    Deprecated,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RulesExplain {
+    /// The crash: a dump, a kernel log, a pasted `crash` session or a report; `-` reads standard input
+    #[arg(value_name = "INPUT")]
+    pub input: PathBuf,
+    /// The rule; those that match when none is given
+    #[arg(value_name = "RULE", conflicts_with = "near")]
+    pub rule: Option<String>,
+    /// The rules that miss by one predicate
+    #[arg(long)]
+    pub near: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    #[command(flatten)]
+    pub rules: RuleSet,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AddCase {
+    /// The rule's id
+    #[arg(value_name = "RULE")]
+    pub rule: String,
+    /// The crash: a dump, a kernel log, a pasted `crash` session or a report; `-` reads standard input
+    #[arg(value_name = "INPUT")]
+    pub input: PathBuf,
+    /// A crash that the rule must not match
+    #[arg(long)]
+    pub nomatch: bool,
+    /// What the case is called, behind `match-` or `nomatch-` and without an ending
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The corpus
+    #[arg(long, value_name = "PATH", default_value = "corpus")]
+    pub corpus: PathBuf,
+    #[command(flatten)]
+    pub rules: RuleSet,
 }
 
 #[derive(Debug, clap::Args)]

@@ -21,6 +21,8 @@ use crate::crash::CrashReport;
 use crate::dump::DumpError;
 use crate::input::{Content, Input, InputError};
 use crate::kernel::Kernel;
+use crate::kernel::read::Reader;
+use probe::MemoryProbe;
 
 /// What one input gave.
 #[derive(Debug)]
@@ -51,12 +53,25 @@ pub struct Depth {
 
 impl Extracted {
     /// The report of the first boot that crashed, or of the first boot when none did; `also` counts the other crashes.
-    pub fn into_first_crash(self) -> Option<CrashReport> {
+    pub fn into_first_crash(mut self) -> Option<CrashReport> {
+        self.take_first_crash()
+    }
+
+    /// As [`Extracted::into_first_crash`], and leaves the dumped kernel to be asked. The other reports are given up.
+    pub fn take_first_crash(&mut self) -> Option<CrashReport> {
         let crashes = self.reports.iter().filter(|r| r.panic.is_some()).count();
         let index = self.reports.iter().position(|r| r.panic.is_some()).unwrap_or(0);
-        let mut report = self.reports.into_iter().nth(index)?;
+        let mut report = std::mem::take(&mut self.reports).into_iter().nth(index)?;
         report.also = crashes.saturating_sub(1) as u64;
         Some(report)
+    }
+
+    /// The dumped memory for rules to ask; `None` for a text, and for a dump without symbols.
+    pub fn probe(&self) -> Option<MemoryProbe<'_>> {
+        let dumped = self.dumped.as_ref()?;
+        let insight = dumped.insight.as_ref().ok()?;
+        let reader = Reader::new(dumped.kernel.memory(), &insight.symbols, &insight.types);
+        Some(MemoryProbe(reader))
     }
 }
 

@@ -5,4 +5,5 @@
 pub mod crash;
 pub mod json;
 pub mod page;
+pub mod rules;
 pub mod verdict;

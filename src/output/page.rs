@@ -89,6 +89,23 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// A line of cells, each padded to its width and two blanks; the last one is neither padded nor wrapped.
+    pub fn cells(&mut self, cells: &[(Tone, usize, &str)]) {
+        for (index, (tone, width, text)) in cells.iter().enumerate() {
+            self.styled(*tone, text);
+            if index + 1 < cells.len() {
+                self.blanks(width.saturating_sub(text.chars().count()) + 2);
+            }
+        }
+        self.text.push('\n');
+    }
+
+    /// A line as it is, escaped: a file's own text.
+    pub fn raw(&mut self, text: &str) {
+        self.styled(Tone::Plain, text);
+        self.text.push('\n');
+    }
+
     /// A label in the left column (once, for its first row) and text in the right one.
     pub fn row(&mut self, label: &str, tone: Tone, text: &str) {
         self.flow(label, Tone::Strong, LABEL, tone, text, LABEL);

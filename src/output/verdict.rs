@@ -59,25 +59,17 @@ fn headline(page: &mut Page, verdict: &Match) {
     page.row(
         "",
         Tone::Faint,
-        &format!("{} ({}{reviewed})", verdict.rule, tier_word(verdict.tier)),
+        &format!("{} ({}{reviewed})", verdict.rule, verdict.tier.word()),
     );
     if let Some(reason) = &verdict.reason {
         page.row(
             "",
             Tone::Plain,
-            &format!("{} and not more: {reason}", tier_word(verdict.tier)),
+            &format!("{} and not more: {reason}", verdict.tier.word()),
         );
     }
     if let Some(by) = &verdict.replaced_by {
         page.row("", Tone::Plain, &format!("this rule was replaced by {by}"));
-    }
-}
-
-fn tier_word(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Exact => "exact",
-        Tier::Likely => "likely",
-        Tier::Related => "related",
     }
 }
 
@@ -251,7 +243,7 @@ fn others(page: &mut Page, found: &Identification, shown: Option<&Match>) {
         let reason = other.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
         page.item(
             label,
-            tier_word(other.tier),
+            other.tier.word(),
             Tone::Doubt,
             &format!("{}: {}{reason}", other.rule, other.title),
         );

@@ -24,6 +24,15 @@ impl Answer {
         }
     }
 
+    /// The answer in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Answer::Yes => "yes",
+            Answer::No => "no",
+            Answer::Unknown => "unknown",
+        }
+    }
+
     /// Whether it is yes.
     pub fn is_yes(self) -> bool {
         self == Answer::Yes

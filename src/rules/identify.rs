@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::evaluate::{Context, Evidence, Part, evidence, holds, tells};
 use super::pack::{KnowledgeBase, LoadedRule};
 use super::reference::{Link, link};
-use super::schema::{Scope, Status};
+use super::schema::{Rule, Scope, Status};
 use crate::crash::{CrashReport, Probe};
 
 /// How sure a match is. The order is the order of output.
@@ -25,6 +25,17 @@ pub enum Tier {
     Likely,
     /// The signature holds, but a confirming fact does not, or this kernel is not known to have the bug.
     Related,
+}
+
+impl Tier {
+    /// The tier in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Tier::Exact => "exact",
+            Tier::Likely => "likely",
+            Tier::Related => "related",
+        }
+    }
 }
 
 /// A rule whose signature holds.
@@ -209,7 +220,8 @@ fn fold(base: &KnowledgeBase, found: &mut Vec<Found>) {
     });
 }
 
-fn rows(loaded: &LoadedRule, context: &Context<'_>) -> Vec<Evidence> {
+/// Every predicate of a rule with its answer, in the order of the rule file.
+pub(super) fn rows(loaded: &LoadedRule, context: &Context<'_>) -> Vec<Evidence> {
     let line = |path: &str| loaded.line(path);
     let mut rows = evidence(&loaded.rule.matches, Part::Match, context, &line);
     if let Some(confirm) = &loaded.rule.confirm {
@@ -218,10 +230,15 @@ fn rows(loaded: &LoadedRule, context: &Context<'_>) -> Vec<Evidence> {
     rows
 }
 
+/// What is known of this kernel and a rule's bug; a general rule names none.
+pub(super) fn standing_of(rule: &Rule, context: &Context<'_>) -> Option<Standing> {
+    (rule.scope == Scope::Bug).then(|| standing(&rule.affected, &context.report.system))
+}
+
 fn verdict(loaded: &LoadedRule, context: &Context<'_>) -> Match {
     let rule = &loaded.rule;
     let evidence = rows(loaded, context);
-    let affected = (rule.scope == Scope::Bug).then(|| standing(&rule.affected, &context.report.system));
+    let affected = standing_of(rule, context);
     let (tier, reason) = tier(&evidence, affected.as_ref());
     Match {
         rule: rule.id.to_string(),
@@ -247,7 +264,7 @@ fn verdict(loaded: &LoadedRule, context: &Context<'_>) -> Match {
 
 /// The tier of a rule whose signature holds, and why it is no better. `affected` is absent for a general rule: that
 /// names no bug, so it is never exact.
-fn tier(evidence: &[Evidence], affected: Option<&Standing>) -> (Tier, Option<String>) {
+pub(super) fn tier(evidence: &[Evidence], affected: Option<&Standing>) -> (Tier, Option<String>) {
     let confirm = || evidence.iter().filter(|row| row.part == Part::Confirm);
     if let Some(against) = confirm().find(|row| row.answer.is_no()) {
         let found = against

@@ -8,6 +8,7 @@
 //! - [`evaluate`]: one rule's predicates over one report.
 //! - [`affected`], `release`, [`version`]: does this kernel have the bug?
 //! - [`identify`](mod@identify): tiers, evidence, folding, near misses; `index` spares asking every rule.
+//! - [`explain`](mod@explain): why a rule matches or does not; [`search`]: which rules speak of something.
 //! - [`advice`], [`reference`]: what to do, and where it is written up.
 
 pub mod advice;
@@ -17,6 +18,7 @@ mod check;
 pub mod diagnostic;
 pub mod draft;
 pub mod evaluate;
+pub mod explain;
 pub mod identify;
 mod index;
 pub mod pack;
@@ -24,6 +26,7 @@ mod read;
 pub mod reference;
 mod release;
 pub mod schema;
+pub mod search;
 mod shape;
 mod suggest;
 mod tree;
@@ -32,5 +35,6 @@ pub mod version;
 pub use crate::crash::{NoAnswer, Probe};
 pub use answer::Answer;
 pub use evaluate::{Evidence, Part};
+pub use explain::{Explanation, explain, missing_by_one};
 pub use identify::{Identification, Match, Near, Tier, identify, identify_naively};
 pub use pack::{KnowledgeBase, LoadedRule, Loading};

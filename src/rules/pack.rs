@@ -118,9 +118,27 @@ impl KnowledgeBase {
         }
     }
 
+    /// The id that a misspelt one may mean.
+    pub fn nearest(&self, id: &str) -> Option<&str> {
+        nearest(id, self.rules.iter().map(|loaded| loaded.rule.id.as_str()))
+    }
+
     /// A digest of the rules in force: equal for equal ids and texts, wherever they were read from. 16 hex digits.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Whether the first rule specializes the second, however far.
+    pub fn explains_better(&self, special: &str, general: &str) -> bool {
+        let at = |id: &str| {
+            self.rules
+                .binary_search_by(|loaded| loaded.rule.id.as_str().cmp(id))
+                .ok()
+        };
+        match (at(special), at(general)) {
+            (Some(special), Some(general)) => self.generals(special).is_some_and(|reached| reached.contains(&general)),
+            _ => false,
+        }
     }
 
     pub(super) fn index(&self) -> &Index {

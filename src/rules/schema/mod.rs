@@ -19,6 +19,7 @@ pub use rule::{
     Affected, Bound, Effect, Mitigation, Number, Reference, Release, Rule, Scope, Setting, Status, Upgrade,
 };
 pub use symbol::{Fit, FrameSymbol, Symbol};
+pub(super) use text::glob;
 pub use text::{Date, Fault, Glob, Pattern, Slug, Span, Title, Word, check_format};
 pub use value::{Condition, Hex, PoisonKind, ShortValue, SignedHex, Value, ValueClass};
 

@@ -336,7 +336,7 @@ impl Word for Glob {
 
 /// Matches `*` only, in linear space and at most quadratic time: the first part is anchored, each further one is looked
 /// for behind the last.
-pub(super) fn glob(pattern: &str, text: &str) -> bool {
+pub(in crate::rules) fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else {

@@ -1,5 +1,9 @@
 //! `vmcoroner rules` and `vmcoroner schema`: looking after the knowledge base.
 
+mod corpus;
+mod explain;
+mod list;
+
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +18,12 @@ use crate::rules::{KnowledgeBase, draft, schema as rule_schema};
 pub fn run(arguments: &Rules, sink: &mut Sink) -> Outcome {
     match &arguments.command {
         RulesCommand::Check { paths, format } => check(paths, *format, sink),
+        RulesCommand::Test(arguments) => corpus::test(arguments, sink),
+        RulesCommand::List(arguments) => list::list(arguments, sink),
+        RulesCommand::Show { rule, format, rules } => list::show(rule, *format, rules, sink),
+        RulesCommand::Explain(arguments) => explain::run(arguments, sink),
         RulesCommand::New { from } => new(from, sink),
+        RulesCommand::AddCase(arguments) => corpus::add_case(arguments, sink),
     }
 }
 
@@ -84,4 +93,14 @@ fn today() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let now = time::rfc3339(seconds).unwrap_or_default();
     now.split('T').next().unwrap_or_default().to_owned()
+}
+
+/// Says that there is no such rule, and which one may be meant.
+fn no_such_rule(base: &KnowledgeBase, id: &str, sink: &mut Sink) -> Outcome {
+    let hint = base
+        .nearest(id)
+        .map(|near| format!(": did you mean `{near}`?"))
+        .unwrap_or_default();
+    sink.error(&format!("there is no rule `{id}`{hint}"));
+    Outcome::Failed
 }
