@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::addr::VirtAddr;
-use crate::crash::{CpuStack, CrashReport, DebugInfo, Memory, Module, SettingValue, TaskStack};
+use crate::crash::{CpuStack, CrashReport, DebugInfo, Memory, Module, SettingValue, TaskStack, time};
 use crate::dump::Header;
 use crate::kernel::machine::{Machine, MemoryUse, System, Unknown, Value};
 use crate::kernel::stack::Stacks;
@@ -57,7 +57,6 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
         Some(TypeSource::Dwarf) => DebugInfo::Dwarf,
         Some(TypeSource::Table) | None => DebugInfo::None,
     });
-    modules(report, &insight.symbols);
     machine(report, kernel, insight, header);
     let stacks = Stacks::new(kernel.memory(), &insight.symbols, &insight.types, header);
     stack::panic_stack(report, &stacks);
@@ -118,7 +117,7 @@ fn code_at(kernel: &Kernel, address: VirtAddr) -> Option<Vec<u8>> {
         .find_map(|len| kernel.memory().bytes(address, len).ok())
 }
 
-fn modules(report: &mut CrashReport, symbols: &Symbols) {
+fn modules(report: &mut CrashReport, machine: &Machine<'_>, symbols: &Symbols) {
     let found = symbols.modules();
     if let Some(remark) = &found.remark {
         report.note_missing("modules", remark.clone());
@@ -127,19 +126,20 @@ fn modules(report: &mut CrashReport, symbols: &Symbols) {
         return;
     }
     let logged = std::mem::take(&mut report.modules);
+    let taints: Vec<u64> = found.list.iter().map(|module| module.taints.unwrap_or(0)).collect();
     report.modules = found
         .list
         .iter()
-        .map(|module| Module {
+        .zip(machine.module_taints(&taints))
+        .map(|(module, taints)| Module {
             name: module.name.to_string(),
             version: module.version.clone(),
             size: Some(module.size),
             address: Some(module.base),
-            // The log has the letters; memory has the bits of a table that differs between kernels.
-            taints: logged
-                .iter()
-                .find(|m| m.name == *module.name)
-                .and_then(|m| m.taints.clone()),
+            taints: module.taints.map(|_| taints).or_else(|| {
+                let logged = logged.iter().find(|m| m.name == *module.name);
+                logged.and_then(|m| m.taints.clone())
+            }),
         })
         .collect();
     // What the log names and memory lost is still known.
@@ -158,6 +158,7 @@ fn machine(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, header:
     }
     let page_size = kernel.vmcoreinfo().pagesize().unwrap_or(header.page_size);
     let machine = Machine::new(kernel.memory(), &insight.symbols, &insight.types, &online, page_size);
+    modules(report, &machine, &insight.symbols);
     system(report, machine.system());
     memory(report, machine.memory_use(), page_size);
     for setting in machine.settings() {
@@ -175,6 +176,22 @@ fn machine(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, header:
             Err(why) => report.note_missing(format!("settings.{}", setting.name), why.to_string()),
         }
     }
+    undo_panic(report);
+}
+
+/// What panics clears `panic_on_warn`, lest a warning on the way starts it again: the warning itself since 3.19,
+/// `panic()` since 5.7 (kernel/panic.c). What stood there before is known only where it was the reason.
+fn undo_panic(report: &mut CrashReport) {
+    const NAME: &str = "kernel.panic_on_warn";
+    let Some(fatal) = report.panic.as_ref().and_then(|panic| panic.fatal.as_ref()) else {
+        return;
+    };
+    if fatal.contains("panic_on_warn set") {
+        report.settings.insert(NAME.to_owned(), SettingValue::Number(1));
+    } else if report.settings.get(NAME) == Some(&SettingValue::Number(0)) {
+        report.settings.remove(NAME);
+        report.note_missing(format!("settings.{NAME}"), "panic() may have cleared it");
+    }
 }
 
 fn system(report: &mut CrashReport, found: System) {
@@ -189,7 +206,14 @@ fn system(report: &mut CrashReport, found: System) {
         Err(why) => lost.push(("system.load_average", why.to_string())),
     }
     match found.clock {
-        Ok(clock) => system.uptime_seconds = Some(clock.uptime_seconds),
+        Ok(clock) => {
+            system.uptime_seconds = Some(clock.uptime_seconds);
+            // Hypervisors' dumps do not say when: the machine's own clock does.
+            if system.crashed_at.is_none() {
+                system.crashed_at = time::rfc3339(clock.wall_seconds);
+                report.missing.retain(|missing| missing.fact != "crashed_at");
+            }
+        }
         Err(why) => lost.push(("system.uptime_seconds", why.to_string())),
     }
     match found.memory_bytes {
@@ -198,6 +222,8 @@ fn system(report: &mut CrashReport, found: System) {
     }
     match found.command_line {
         Ok(line) => system.cmdline = Some(line),
+        // The log has it too, from the boot.
+        Err(_) if system.cmdline.is_some() => {}
         Err(why) => lost.push(("system.cmdline", why.to_string())),
     }
     match found.taint {

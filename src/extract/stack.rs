@@ -3,6 +3,7 @@
 use crate::crash::{
     CrashReport, Fault, FaultRole, Frame, Panic, PanicKind, Registers, Stack, StackSource, Task, machinery,
 };
+use crate::kernel::stack::notes::Origin;
 use crate::kernel::stack::registers::SavedRegisters;
 use crate::kernel::stack::unwind::{self, End, Source as WalkSource, Walk};
 use crate::kernel::stack::{Hint, Stacks};
@@ -22,16 +23,27 @@ pub(super) fn panic_stack(report: &mut CrashReport, stacks: &Stacks<'_>) {
         report.note_missing("frames", "nothing in the dump says which CPU panicked");
         return;
     };
-    if let Some(running) = &cpu.task {
-        let mut task = task(running, Some(cpu.cpu));
-        task.state = task.state.map(|state| format!("{state} (PANIC)"));
-        // A task that another one reported (a hung task) is not the one that ran.
-        report.task = Some(Task {
-            pid: task.pid.or(logged.pid),
-            comm: task.comm.or(logged.comm),
-            ..task
-        });
-    }
+    report.task = Some(match &cpu.task {
+        Some(running) => {
+            let mut task = task(running, Some(cpu.cpu));
+            task.state = task.state.map(|state| format!("{state} (PANIC)"));
+            // A task that another one reported (a hung task) is not the one that ran.
+            Task {
+                pid: task.pid.or(logged.pid),
+                comm: task.comm.or(logged.comm),
+                ..task
+            }
+        }
+        // Its memory is lost: the note of registers, at the front of the dump, still says which it was.
+        None => Task {
+            pid: logged.pid.or_else(|| {
+                let note = cpu.registers.as_ref().filter(|note| note.origin == Origin::Kernel)?;
+                u64::try_from(note.pid?).ok()
+            }),
+            cpu: logged.cpu.or(Some(u64::from(cpu.cpu))),
+            ..logged
+        },
+    });
     let Some(walk) = &cpu.walk else {
         report.note_missing(
             "frames",
@@ -157,9 +169,12 @@ fn continued(unwound: &[Frame], logged: &[Frame]) -> Option<Vec<Frame>> {
     let is_same = |a: &Frame, b: &Frame| a.symbol.is_some() && a.symbol == b.symbol && a.offset == b.offset;
     let last = unwound.iter().rposition(|frame| frame.reliable)?;
     let (sure, found) = unwound.split_at_checked(last.checked_add(1)?)?;
+    // The log's own guesses come before what it is sure of.
+    let last = sure.last()?;
     let at = logged
         .iter()
-        .position(|frame| is_same(frame, sure.last().unwrap_or(frame)))?;
+        .rposition(|frame| frame.reliable && is_same(frame, last))
+        .or_else(|| logged.iter().position(|frame| is_same(frame, last)))?;
     let beyond = logged.get(at.checked_add(1)?..)?;
     if !beyond.iter().any(|frame| frame.reliable) {
         return None;
@@ -310,6 +325,18 @@ mod tests {
         assert_eq!(names, ["oops_end", "crashed", "caller", "outer"]);
         assert!(frames.iter().all(|frame| frame.reliable));
         assert_eq!(frames.last().unwrap().address, Some(VirtAddr(0x42)));
+    }
+
+    #[test]
+    fn a_guess_of_the_log_is_not_where_it_goes_on() {
+        let unwound = [frame("smashed", 2, true), frame("outer", 4, false)];
+        let logged = [
+            frame("smashed", 2, false),
+            frame("__stack_chk_fail", 1, true),
+            frame("smashed", 2, true),
+            frame("outer", 4, false),
+        ];
+        assert_eq!(continued(&unwound, &logged), None);
     }
 
     #[test]

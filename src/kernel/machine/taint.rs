@@ -1,4 +1,4 @@
-//! What had tainted the kernel, in the letters that it prints.
+//! What had tainted the kernel and its modules, in the letters that it prints.
 
 use super::{Fact, Machine, unreadable};
 
@@ -19,36 +19,74 @@ const COMMON: &[u8] = b"PFSRMBUDAWCIO";
 /// A table is no longer than a `long` has bits.
 const MAX_FLAGS: usize = 64;
 
-/// One entry of `taint_flags`: the letter where the bit is set, and where it is clear.
-type Letters = (u8, u8);
+/// The bits that a module's own taints show in kernels whose table is not found, in the order of `module_flags_taint`
+/// before 4.10 (kernel/module.c): proprietary, out of tree, forced, staging, unsigned.
+const COMMON_OF_MODULES: &[(u32, char)] = &[(0, 'P'), (12, 'O'), (1, 'F'), (10, 'C'), (13, 'E')];
+
+/// One entry of `taint_flags`.
+#[derive(Clone, Copy)]
+struct Flag {
+    /// The letter where the bit is set.
+    set: u8,
+    /// The letter where it is clear.
+    clear: u8,
+    /// Whether the module list shows it of a module.
+    of_module: bool,
+}
 
 impl Machine<'_> {
     /// The taint state.
     pub fn taint(&self) -> Fact<Taint> {
         let mask = self.long("tainted_mask")? as u64;
-        let letters = self
-            .taint_letters()
-            .unwrap_or_else(|_| COMMON.iter().map(|letter| (*letter, b' ')).collect());
-        let set = |(bit, _): &(usize, &Letters)| mask >> bit & 1 == 1;
-        let text = letters
+        let flags = self.taint_flags().unwrap_or_else(|_| {
+            let flag = |letter: &u8| Flag {
+                set: *letter,
+                clear: b' ',
+                of_module: false,
+            };
+            COMMON.iter().map(flag).collect()
+        });
+        let is_set = |bit: usize| mask >> bit & 1 == 1;
+        let text = flags
             .iter()
             .enumerate()
-            .map(|entry| char::from(if set(&entry) { entry.1.0 } else { entry.1.1 }))
+            .map(|(bit, flag)| char::from(if is_set(bit) { flag.set } else { flag.clear }))
             .collect::<String>();
         Ok(Taint {
             mask,
-            letters: letters
+            letters: flags
                 .iter()
                 .enumerate()
-                .filter(set)
-                .map(|(_, (letter, _))| char::from(*letter))
+                .filter(|(bit, _)| is_set(*bit))
+                .map(|(_, flag)| char::from(flag.set))
                 .collect(),
             text: (mask != 0).then(|| text.trim_end().to_owned()),
         })
     }
 
+    /// What the module list shows in brackets for modules with these taint bits, in their order: "OE", or nothing.
+    pub fn module_taints(&self, taints: &[u64]) -> Vec<String> {
+        let shown: Vec<(u32, char)> = match self.taint_flags() {
+            Ok(flags) => {
+                // 7.x has dropped the mark, and shows all that are set.
+                let is_marked = flags.iter().any(|flag| flag.of_module);
+                (0..)
+                    .zip(flags)
+                    .filter(|(_, flag)| flag.of_module || !is_marked)
+                    .map(|(bit, flag)| (bit, char::from(flag.set)))
+                    .collect()
+            }
+            Err(_) => COMMON_OF_MODULES.to_vec(),
+        };
+        let letters = |taints: &u64| {
+            let set = shown.iter().filter(|(bit, _)| taints >> bit & 1 == 1);
+            set.map(|(_, letter)| letter).collect()
+        };
+        taints.iter().map(letters).collect()
+    }
+
     /// `taint_flags`: two letters and a flag each since 4.10, with a pointer to a description since 6.11.
-    fn taint_letters(&self) -> Fact<Vec<Letters>> {
+    fn taint_flags(&self) -> Fact<Vec<Flag>> {
         let at = self.symbol(&["taint_flags"])?;
         let room = self.room(at, 1).min(16 * MAX_FLAGS as u64) as usize;
         let bytes = self
@@ -64,7 +102,11 @@ impl Machine<'_> {
         Ok(bytes
             .chunks(stride)
             .map_while(|entry| match entry {
-                [set, clear, ..] if is_letter(set) && is_letter(clear) => Some((*set, *clear)),
+                [set, clear, of_module, ..] if is_letter(set) && is_letter(clear) => Some(Flag {
+                    set: *set,
+                    clear: *clear,
+                    of_module: *of_module != 0,
+                }),
                 _ => None,
             })
             .take(MAX_FLAGS)

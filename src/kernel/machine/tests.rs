@@ -186,6 +186,18 @@ fn taint_letters_come_from_the_kernels_own_table() {
 }
 
 #[test]
+fn modules_show_only_the_taints_that_are_theirs() {
+    let mut kernel = Kernel::default();
+    kernel.variable("taint_flags", b"PG\x01F \x01S \0R \0@ \x01");
+    let shown = kernel.ask(&untyped(), |machine| machine.module_taints(&[0b1_0111, 0, u64::MAX]));
+    assert_eq!(shown, ["PF@", "", "PF@"]);
+    let shown = Kernel::default().ask(&untyped(), |machine| {
+        machine.module_taints(&[1 << 12 | 1 << 13 | 1 << 9])
+    });
+    assert_eq!(shown, ["OE"]);
+}
+
+#[test]
 fn an_untainted_kernel_has_no_text() {
     let mut kernel = Kernel::default();
     kernel.words("tainted_mask", &[0]);
