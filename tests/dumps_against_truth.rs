@@ -56,7 +56,7 @@ impl Check<'_> {
 }
 
 fn check(case: &Truth) -> Vec<String> {
-    let (_, report) = json(&["extract", "--format", "json"], &case.dump);
+    let (_, report) = json(&["extract", "--format", "json"], &case.dump, &[]);
     let truth = &case.truth;
     let oops = &truth["oops_text"];
     let mut check = Check {

@@ -45,6 +45,10 @@ pub enum Command {
     Extract(Extract),
     /// Print the kernel log out of a dump, as dmesg would
     Log(Log),
+    /// Name the symbols at addresses of a dump, or the addresses of symbols
+    Sym(Sym),
+    /// Read members of kernel objects out of a dump
+    Read(Read),
     /// Look after the knowledge base
     Rules(Rules),
     /// Print a JSON Schema
@@ -101,6 +105,37 @@ pub struct Log {
     /// A dump, or the parts of a split one
     #[arg(required = true, value_name = "VMCORE")]
     pub inputs: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Sym {
+    /// A dump
+    #[arg(value_name = "VMCORE")]
+    pub vmcore: PathBuf,
+    /// Addresses (0x…, or 16 hex digits), symbols (panic, ext4:ext4_find_entry, panic+0x10), one CPU's copy of a per-CPU
+    /// variable (runqueues:3)
+    #[arg(required = true, value_name = "ADDR|NAME")]
+    pub queries: Vec<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+An expression is TYPE@START.MEMBER: TYPE a structure, START a register of the fault, `current` (the task that panicked),
+a symbol, one CPU's copy of a per-CPU variable (runqueues:3) or a number; pointers on the way are followed.
+Examples: page@r13.mapping  task_struct@current.mm.owner.comm  (page@r13.mapping-1)  module.list*@modules.name")]
+pub struct Read {
+    /// A dump
+    #[arg(value_name = "VMCORE")]
+    pub vmcore: PathBuf,
+    /// What to read
+    #[arg(required = true, value_name = "EXPRESSION")]
+    pub expressions: Vec<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
 }
 
 #[derive(Debug, clap::Args)]

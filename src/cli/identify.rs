@@ -6,8 +6,8 @@ use super::args::{Format, Identify, RuleSet};
 use super::extract::answers;
 use super::sink::Sink;
 use super::{Outcome, jobs};
-use crate::crash::CrashReport;
-use crate::extract::{self, Depth, ExtractError, Job};
+use crate::crash::{CrashReport, Probe};
+use crate::extract::{self, Depth, Dumped, ExtractError, Job};
 use crate::output::page::{Page, Tone};
 use crate::output::verdict;
 use crate::rules::{self, Identification, KnowledgeBase, Near};
@@ -92,7 +92,9 @@ pub fn load(set: &RuleSet, sink: &mut Sink) -> Option<KnowledgeBase> {
 }
 
 fn identify(job: &Job, base: &KnowledgeBase, all: bool) -> Result<Vec<(CrashReport, Identification)>, ExtractError> {
-    let extracted = extract::extract(&job.open()?, Depth::default())?;
+    let mut extracted = extract::extract(&job.open()?, Depth::default())?;
+    let dumped = extracted.dumped.take();
+    let probe = dumped.as_ref().and_then(Dumped::probe);
     let reports: Vec<CrashReport> = if all {
         extracted.reports
     } else {
@@ -102,7 +104,7 @@ fn identify(job: &Job, base: &KnowledgeBase, all: bool) -> Result<Vec<(CrashRepo
         .into_iter()
         .map(|mut report| {
             report.tool.rules_digest = Some(base.digest().to_owned());
-            let found = rules::identify(base, &report, None);
+            let found = rules::identify(base, &report, probe.as_ref().map(|probe| probe as &dyn Probe));
             (report, found)
         })
         .collect())

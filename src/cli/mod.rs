@@ -5,8 +5,10 @@ mod extract;
 mod identify;
 mod jobs;
 mod log;
+mod read;
 mod rules;
 mod sink;
+mod sym;
 
 use std::process::ExitCode;
 
@@ -49,6 +51,8 @@ pub fn main() -> ExitCode {
         Command::Identify(arguments) => identify::run(arguments, &mut sink),
         Command::Extract(arguments) => extract::run(arguments, &mut sink),
         Command::Log(arguments) => log::run(arguments, &mut sink),
+        Command::Sym(arguments) => sym::run(arguments, &mut sink),
+        Command::Read(arguments) => read::run(arguments, &mut sink),
         Command::Rules(arguments) => rules::run(arguments, &mut sink),
         Command::Schema(arguments) => rules::schema(arguments, &mut sink),
     };

@@ -56,6 +56,26 @@ pub fn read(parts: &[Input], depth: Depth) -> Result<Extracted, ExtractError> {
     })
 }
 
+/// Opens a dump's kernel for questions to its memory, without looking for a crash.
+pub fn open_kernel(parts: &[Input]) -> Result<Dumped, ExtractError> {
+    let path = parts.first().map(|p| p.path.clone()).unwrap_or_default();
+    if parts.iter().any(|part| matches!(part.content, Content::Text(_))) {
+        let why = "this is text, not a dump: it holds no memory to ask".to_owned();
+        return Err(ExtractError::NoKernel { path, why });
+    }
+    let vmcore = open(parts)?;
+    match Kernel::open(vmcore.clone(), vmcore.header()) {
+        Ok(kernel) => {
+            let insight = Insight::open(&kernel);
+            Ok(Dumped { kernel, insight })
+        }
+        Err(error) => Err(ExtractError::NoKernel {
+            path,
+            why: error.to_string(),
+        }),
+    }
+}
+
 /// The facts that the log holds; where it cannot be read, why.
 fn read_log(report: &mut CrashReport, dumped: &Dumped) {
     match log(&dumped.kernel, dumped.insight.as_ref().ok()) {
@@ -85,10 +105,10 @@ pub fn kernel_log(parts: &[Input]) -> Result<KernelLog, ExtractError> {
     let path = parts.first().map(|p| p.path.clone()).unwrap_or_default();
     if parts.iter().any(|part| matches!(part.content, Content::Text(_))) {
         let why = "this is text, not a dump: its log is the file itself".to_owned();
-        return Err(ExtractError::NoLog { path, why });
+        return Err(ExtractError::NoKernel { path, why });
     }
     let vmcore = open(parts)?;
-    let no_log = |why: String| ExtractError::NoLog {
+    let no_log = |why: String| ExtractError::NoKernel {
         path: path.clone(),
         why,
     };

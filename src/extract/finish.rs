@@ -11,9 +11,25 @@ pub fn complete(report: &mut CrashReport) {
         report.system.stream = Some(derived.name.to_owned());
         report.system.stream_basis = Some(derived.basis);
     }
+    forget_found(report);
     report.signature = signature::of(report);
     report.tool = Tool {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         rules_digest: None,
     };
+}
+
+/// What one source lacked and another had is not missing.
+fn forget_found(report: &mut CrashReport) {
+    let system = &report.system;
+    let found = [
+        ("system.cmdline", system.cmdline.is_some()),
+        ("system.cpus", system.cpus.is_some()),
+        ("system.memory_bytes", system.memory_bytes.is_some()),
+        ("system.uptime_seconds", system.uptime_seconds.is_some()),
+        ("taint", report.taint.is_some()),
+    ];
+    report
+        .missing
+        .retain(|missing| !found.iter().any(|(fact, is_found)| *is_found && missing.fact == *fact));
 }

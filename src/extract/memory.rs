@@ -9,7 +9,7 @@ use crate::kernel::machine::{Machine, MemoryUse, System, Unknown, Value};
 use crate::kernel::stack::Stacks;
 use crate::kernel::symbols::{Hints, Symbols};
 use crate::kernel::types::{KernelTypes, Source as TypeSource, Types};
-use crate::kernel::{Kernel, cpus};
+use crate::kernel::{Kernel, bug_table, cpus};
 
 use super::{Depth, fault, stack};
 
@@ -60,7 +60,7 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
     machine(report, kernel, insight, header);
     let stacks = Stacks::new(kernel.memory(), &insight.symbols, &insight.types, header);
     stack::panic_stack(report, &stacks);
-    explain(report, kernel);
+    explain(report, kernel, insight);
     if depth.all_cpus {
         let panicked = report.task.as_ref().and_then(|task| task.cpu);
         report.cpus = stacks
@@ -99,13 +99,16 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
     }
 }
 
-/// The instruction at the stopped place, from the dump's own text.
-fn explain(report: &mut CrashReport, kernel: &Kernel) {
+/// The instruction at the stopped place, from the dump's own text, and what the kernel's `BUG()` table says of it.
+fn explain(report: &mut CrashReport, kernel: &Kernel, insight: &Insight) {
     let code = report
         .fault
         .as_ref()
         .and_then(|fault| fault.address)
         .and_then(|address| code_at(kernel, address));
+    fault::name_bug(report, code.as_deref().unwrap_or_default(), |at| {
+        bug_table::find(kernel.memory(), &insight.symbols, &insight.types, at)
+    });
     let is_mapped = |address: VirtAddr| kernel.memory().u8(address).is_ok();
     fault::explain_report(report, code.as_deref(), Some(&is_mapped));
 }

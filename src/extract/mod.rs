@@ -11,7 +11,7 @@ pub mod probe;
 mod stack;
 mod text;
 
-pub use dumped::kernel_log;
+pub use dumped::{kernel_log, open_kernel};
 pub use job::{Job, jobs};
 pub use memory::Insight;
 
@@ -40,6 +40,15 @@ pub struct Dumped {
     pub kernel: Kernel,
     /// Its symbols and types, or why there are none.
     pub insight: Result<Insight, String>,
+}
+
+impl Dumped {
+    /// What answers questions about its memory; none without symbols and types.
+    pub fn probe(&self) -> Option<MemoryProbe<'_>> {
+        let insight = self.insight.as_ref().ok()?;
+        let reader = Reader::new(self.kernel.memory(), &insight.symbols, &insight.types);
+        Some(MemoryProbe(reader))
+    }
 }
 
 /// How much to look for in a dump, beyond what every report holds.
@@ -89,9 +98,9 @@ pub enum ExtractError {
         /// What is wrong with it.
         source: DumpError,
     },
-    /// It holds no kernel that could be found, so that there is no log to print either.
+    /// It holds no kernel that could be found, or none of what was asked for.
     #[error("{}: {why}", path.display())]
-    NoLog {
+    NoKernel {
         /// Which input.
         path: PathBuf,
         /// Why not.

@@ -42,12 +42,15 @@ pub fn crash(page: &mut Page, report: &CrashReport) {
     machine(page, report);
 }
 
-/// The frames below the panic machinery, one row, the first few.
+/// The frames from the stopped place on, one row, the first few.
 fn stack(page: &mut Page, report: &CrashReport) {
     const SHOWN: usize = 8;
+    // What ran on top of the stopped place only reported it.
+    let interrupted = report.frames.iter().position(|f| f.interrupted).unwrap_or(0);
     let telling: Vec<&Frame> = report
         .frames
         .iter()
+        .skip(interrupted)
         .filter(|f| f.reliable && !f.machinery && f.symbol.is_some())
         .collect();
     if telling.is_empty() {

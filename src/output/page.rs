@@ -121,16 +121,22 @@ impl Page {
             let mut block = String::new();
             for line in paragraph.lines() {
                 if line.trim_start().starts_with("- ") && !block.is_empty() {
-                    self.row(label, Tone::Plain, &block);
+                    self.block(label, &block);
                     label = "";
                     block.clear();
                 }
                 block.push_str(line);
                 block.push('\n');
             }
-            self.row(label, Tone::Plain, &block);
+            self.block(label, &block);
             label = "";
         }
+    }
+
+    /// A paragraph, or an item whose further lines stand under its text.
+    fn block(&mut self, label: &str, text: &str) {
+        let hang = if text.trim_start().starts_with("- ") { 2 } else { 0 };
+        self.flow(label, Tone::Strong, LABEL, Tone::Plain, text, LABEL + hang);
     }
 
     /// Text in the right column behind a short word, `yes    frames: …`, wrapped under the text.

@@ -272,7 +272,11 @@ pub(super) fn tier(evidence: &[Evidence], affected: Option<&Standing>) -> (Tier,
             .as_ref()
             .map(|found| format!(" (found {found})"))
             .unwrap_or_default();
-        return (Tier::Related, Some(format!("not so: {}{found}", against.predicate)));
+        let mut reason = format!("not so: {}{found}", against.predicate);
+        if let Some(standing) = affected.filter(|standing| standing.ceiling == Ceiling::Related) {
+            reason = format!("{}; {reason}", standing.note);
+        }
+        return (Tier::Related, Some(reason));
     }
     let Some(standing) = affected else {
         return (Tier::Likely, None);

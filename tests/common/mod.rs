@@ -18,11 +18,12 @@ pub fn vmcoroner() -> Command {
     command
 }
 
-/// Runs the program with `arguments`; its exit code and what it printed as JSON.
-pub fn json(arguments: &[&str], input: &Path) -> (i32, Value) {
+/// Runs the program with `arguments`, the input and what stands `behind` it; its exit code and what it printed as JSON.
+pub fn json(arguments: &[&str], input: &Path, behind: &[&str]) -> (i32, Value) {
     let output = vmcoroner()
         .args(arguments)
         .arg(input)
+        .args(behind)
         .output()
         .expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -9,6 +9,7 @@ mod module_layout;
 mod module_symbols;
 mod names;
 mod percpu;
+mod query;
 mod table;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use self::locate::Known;
 pub use self::module::{Module, Modules};
 use self::module_layout::ModuleLayout;
+pub use self::query::Found;
 pub use self::table::{Encoding, Kallsyms};
 use super::access::KernelMemory;
 use super::types::{Source, Types};
