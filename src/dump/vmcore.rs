@@ -182,6 +182,9 @@ impl Flattening {
 
 impl PhysicalMemory for Vmcore {
     fn read(&self, at: PhysAddr, buf: &mut [u8]) -> Result<(), MemoryError> {
+        if buf.is_empty() {
+            return Ok(());
+        }
         match &self.source {
             Source::Elf(elf) => elf.read(at, buf),
             Source::Kdump(memory) => memory.read(at, buf),
