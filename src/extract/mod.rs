@@ -77,10 +77,7 @@ impl Extracted {
 
     /// The dumped memory for rules to ask; `None` for a text, and for a dump without symbols.
     pub fn probe(&self) -> Option<MemoryProbe<'_>> {
-        let dumped = self.dumped.as_ref()?;
-        let insight = dumped.insight.as_ref().ok()?;
-        let reader = Reader::new(dumped.kernel.memory(), &insight.symbols, &insight.types);
-        Some(MemoryProbe(reader))
+        self.dumped.as_ref()?.probe()
     }
 }
 
