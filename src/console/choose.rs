@@ -93,3 +93,10 @@ fn first_of_any(events: &[Event]) -> Option<usize> {
         .or_else(|| events.iter().position(note))
         .or_else(|| events.iter().position(orphan))
 }
+
+/// A stack that somebody asked for, in a text that names no failure: no crash, but all there is to know.
+pub fn bare_stack(events: &[Event]) -> Option<usize> {
+    events.iter().position(|event| {
+        event.headline.class == Class::Note && event.sections.iter().any(|section| !section.frames.is_empty())
+    })
+}

@@ -143,7 +143,18 @@ pub struct Event {
     caller: Option<Caller>,
     reading_modules: bool,
     reading_stack: bool,
+    /// The place that the next line names: the last line ended before it.
+    next_place: Option<NextPlace>,
     gpr: u64,
+}
+
+/// What a place on a line of its own is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NextPlace {
+    /// Where a lock was being taken or released.
+    Lock,
+    /// Something else, of no interest.
+    Other,
 }
 
 impl Event {
@@ -170,6 +181,7 @@ impl Event {
             caller: line.caller,
             reading_modules: false,
             reading_stack: false,
+            next_place: None,
             gpr: 0,
         }
     }
@@ -217,6 +229,10 @@ impl Event {
             // An assertion's own words, then the BUG() or the warning it ends in.
             (Class::Report, Class::Die) => own.kind == PanicKind::Bug && new.kind == PanicKind::Bug,
             (Class::Report, Class::Report) => own.kind == new.kind,
+            // A symbolizer says it once for each inlined function.
+            (Class::Warn, Class::Warn) => {
+                gap <= 1 && own.kind == new.kind && own.detector == new.detector && own.cpu == new.cpu
+            }
             (Class::Lockup, Class::Lockup) => own.kind == PanicKind::RcuStall && new.kind == PanicKind::RcuStall,
             _ => false,
         }
@@ -225,6 +241,10 @@ impl Event {
     /// Whether a panic's own text says that it came of such an event.
     fn panics_with(&self, panic: &Headline) -> bool {
         let own = &self.headline;
+        let quotes = |fatal: &String| self.message.len() > 8 && fatal.contains(&self.message);
+        if panic.fatal.as_ref().is_some_and(quotes) {
+            return true;
+        }
         match panic.kind {
             PanicKind::FatalException | PanicKind::KillInit | PanicKind::ExplicitPanic | PanicKind::Nmi => {
                 own.class == Class::Die || own.kind == panic.kind
@@ -272,7 +292,14 @@ impl Event {
         own.address = own.address.or(new.address);
         own.access = own.access.or(new.access);
         own.error_code = own.error_code.or(new.error_code);
-        own.place = own.place.take().or(new.place);
+        // The first of several lines names an inlined function, the last the one that it stands in.
+        let surer = new.place.as_ref().is_some_and(|place| place.offset.is_some())
+            && own.place.as_ref().is_some_and(|place| place.offset.is_none());
+        if surer {
+            own.place = new.place;
+        } else {
+            own.place = own.place.take().or(new.place);
+        }
         own.task = own.task.take().or(new.task);
         own.cpu = own.cpu.or(new.cpu);
     }
@@ -299,6 +326,14 @@ impl Event {
                 return true;
             }
             self.reading_stack = false;
+        }
+        if let Some(next) = self.next_place.take()
+            && let Some(place) = registers::place(text)
+        {
+            if next == NextPlace::Lock && self.headline.place.is_none() && names_a_lock(&self.headline) {
+                self.headline.place = Some(place);
+            }
+            return true;
         }
         self.feed_label(text)
             || self.feed_task(text)
@@ -379,6 +414,14 @@ impl Event {
         if section.closed {
             return true;
         }
+        if let Some(frame) = &entry.frame
+            && entry.marks.is_empty()
+            && !section.labelled
+            && section.frames.is_empty()
+            && fill_wrapped(&mut self.headline, section, frame)
+        {
+            return true;
+        }
         for mark in entry.marks {
             section.marks.push((section.frames.len(), mark));
         }
@@ -403,8 +446,8 @@ impl Event {
             return self.feed_last_cr2(text);
         };
         if line.position == Position::Echo {
-            // The oops's last lines repeat the place: the only ones left where the start is cut off.
-            if self.has_body() {
+            // The oops's last lines repeat the place: the only ones left where the start is cut off or left out.
+            if self.sections.iter().any(|section| !section.dumps.is_empty()) {
                 return true;
             }
         }
@@ -583,9 +626,19 @@ impl Event {
             }));
             return true;
         }
-        // Lockdep, and all who list the locks held: where the first of them was taken.
+        // Lockdep: where the lock in question was being taken. The list of the locks held comes behind it, and counts
+        // where the report is about those.
+        let about_held = self.message.contains("held");
+        if text.starts_with("Preemption disabled at:") {
+            self.next_place = Some(NextPlace::Other);
+            return true;
+        }
+        if text.ends_with(" at:") && text.contains('(') {
+            self.next_place = Some(NextPlace::Lock);
+            return true;
+        }
         if let Some(place) = scan::after(text, " at: ").and_then(registers::place) {
-            if headline.place.is_none() && names_a_lock(headline) {
+            if headline.place.is_none() && names_a_lock(headline) && (about_held || !text.starts_with('#')) {
                 headline.place = Some(place);
             }
             return true;
@@ -610,7 +663,8 @@ impl Event {
             headline.kind = PanicKind::OutOfBounds;
             return true;
         }
-        const KNOWN: [&str; 32] = [
+        const KNOWN: [&str; 33] = [
+            "Register r",
             "IP: ",
             "PGD ",
             "pgd = ",
@@ -645,6 +699,7 @@ impl Event {
             "\"echo 0 >",
         ];
         KNOWN.iter().any(|start| text.starts_with(start))
+            || is_arm_stack(text)
             || text.contains(" held by ")
             || text.contains(" backtrace for cpu ")
     }
@@ -670,6 +725,46 @@ impl Event {
         let blank = |section: &Section| section.is_blank();
         self.sections.retain(|section| !blank(section) || section.of_panic);
     }
+}
+
+/// Mailers wrap long lines: the place that a warning's or an instruction pointer's line should have ended with stands
+/// on a line of its own.
+fn fill_wrapped(headline: &mut Headline, section: &mut Section, frame: &Frame) -> bool {
+    let place = Place {
+        symbol: frame.symbol.clone(),
+        offset: frame.offset,
+        size: frame.size,
+        module: frame.module.clone(),
+        address: frame.address,
+    };
+    match section.dumps.last_mut() {
+        // The segment and the pointer itself are all that its line has.
+        Some(dump) if dump.registers.len() <= 2 => match &mut dump.place {
+            Some(known) if known.symbol.is_none() => {
+                *known = Place {
+                    address: known.address.or(place.address),
+                    ..place
+                };
+                true
+            }
+            _ => false,
+        },
+        None if headline.class == Class::Warn
+            && headline.place.is_none()
+            && headline.detector != Some(Detector::Lockdep) =>
+        {
+            headline.place = Some(place);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// A line of ARM's stack dump: `1ae0: 80000013 851eb85c …`.
+fn is_arm_stack(text: &str) -> bool {
+    text.split_once(": ").is_some_and(|(offset, words)| {
+        offset.len() == 4 && scan::bare_hex(offset).is_some() && stack_words(words).is_some()
+    })
 }
 
 /// Whether the place where a lock was taken is what an event is about.
@@ -901,10 +996,11 @@ impl Gatherer {
         if panic.kind == PanicKind::ExplicitPanic {
             return None;
         }
-        for event in std::mem::take(&mut self.open) {
+        let fits = |event: &Event| event.fatal.is_none() && event.panics_with(panic);
+        // An open event of somebody else may still go on.
+        for event in self.open.extract_if(.., |event| event.caller.is_none() || fits(event)) {
             push_done(&mut self.done, event);
         }
-        let fits = |event: &Event| event.fatal.is_none() && event.panics_with(panic);
         let mut at = self
             .done
             .iter()

@@ -71,6 +71,13 @@ pub fn fill(report: &mut CrashReport, event: &Event) {
     }
 }
 
+/// Puts a stack that names no failure into a report: frames and task, no crash.
+pub fn fill_stack(report: &mut CrashReport, event: &Event) {
+    fill(report, event);
+    report.panic = None;
+    report.fault = None;
+}
+
 /// The event is about another task than the one that panicked: the record's frames are the latter's.
 fn part_subject(report: &mut CrashReport, event: &Event, watcher: &Section) {
     let task = event.headline.task.as_ref().map(|(comm, pid)| Task {
@@ -457,6 +464,9 @@ fn normal_form(section: &Section, head: Option<&Dump>, event: &Event) -> Vec<Fra
         .iter()
         .find(|(_, mark)| *mark == Mark::Leave)
         .map_or(caller, |(at, _)| at + 1);
+    // Machines without such marks: the panic's own stack goes down to the place all the same.
+    let unmarked = section.of_panic && section.marks.is_empty();
+    let leaves = if unmarked { frames.len() } else { leaves };
     let reach = caller.max(if section.of_panic { leaves } else { 0 }).min(frames.len());
     let known = frames.iter().take(reach).rposition(|frame| is_place(frame, place));
     match known.and_then(|at| frames.get_mut(at)) {

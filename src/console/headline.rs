@@ -92,7 +92,7 @@ const TRIGGERS: &[&str] = &[
     "nreferenced object", "Bad page", "scheduling from", "lock order detected", "locks held!", "LOCKUP",
     "oom-killer", "allocation failure", "allocation stalls", "Machine Check", "Hardware Error", "NMI received",
     "VERIFY", "ASSERT", "ssertion failed", "stack overflow", "Insufficient stack", "overran stack",
-    "CFI failure", "Kernel bug",
+    "CFI failure", "Kernel bug", " blocked for more than ",
     // What is left of an oops whose headline is cut off.
     "RIP: 0010", "RIP: e030", "RIP  [<", "EIP is at", "EIP: 0060", "IP: [<", "Call Trace", "Call trace",
     "PC is at", "pc : ", "NIP [", "Krnl PSW", "epc : ", "Comm: ",
@@ -182,6 +182,8 @@ const SIMPLE: &[(&str, At, Kind, Class, Option<Detector>)] = &[
     ("BUG: using ", At::Start, Kind::LockMisuse, Report, None),
     ("BUG: key ", At::Start, Kind::LockMisuse, Report, Some(Detector::Lockdep)),
     ("BUG: looking up invalid subclass", At::Start, Kind::LockMisuse, Report, Some(Detector::Lockdep)),
+    ("BUG: MAX_STACK_TRACE_ENTRIES too low", At::Start, Kind::LockMisuse, Report, Some(Detector::Lockdep)),
+    ("BUG: Dentry ", At::Start, Kind::Refcount, Report, None),
     ("BUG: MAX_LOCK", At::Start, Kind::LockMisuse, Report, Some(Detector::Lockdep)),
     ("BUG: Invalid wait context", At::Any, Kind::LockMisuse, Warn, Some(Detector::Lockdep)),
     ("INFO: trying to register non-static key", At::Any, Kind::LockMisuse, Warn, Some(Detector::Lockdep)),
@@ -371,7 +373,8 @@ fn sanitizer(text: &str) -> Option<Headline> {
             _ if what.contains("null-ptr-deref") => Kind::NullPointerDereference,
             _ if what.contains("user-memory-access") || what.contains("wild-memory-access") => Kind::BadPageFault,
             _ if what.contains("use-after") || what.contains("free") => Kind::UseAfterFree,
-            _ if what.contains("invalid-access") => Kind::BadPageFault,
+            // A pointer's tag that is not the memory's: outside of the object, in space or in time.
+            _ if what.contains("invalid-access") => Kind::OutOfBounds,
             _ => Kind::OutOfBounds,
         };
         return Some(in_function(Headline::new(kind, Report).by(Detector::Kasan), rest));
@@ -524,7 +527,10 @@ fn exception(text: &str) -> Option<Headline> {
     // The error code or the kernel's explanation follows; a mere mention has neither.
     let (number, _) = rest.rsplit_once(" [#").unwrap_or((rest, ""));
     let code = number.rsplit(' ').next().and_then(scan::bare_hex);
-    if !(rest.starts_with(": ") || rest.starts_with(", ") || rest.starts_with(':') && text.contains("[#")) {
+    let named_an_oops = bare.len() < spelled.len() && (rest.is_empty() || rest.starts_with(" [#"));
+    let told =
+        rest.starts_with(": ") || rest.starts_with(", ") || rest == "," || rest.starts_with(':') && text.contains("[#");
+    if !(told || named_an_oops) {
         return None;
     }
     // `traps: foo[12] general protection ip:… sp:…` is a program's, not the kernel's.
@@ -581,6 +587,16 @@ fn warning(text: &str) -> Option<Headline> {
 
 /// RCU stalls and hung tasks.
 fn stuck(text: &str) -> Option<Headline> {
+    // A task may have given itself a name with a line feed in it.
+    if let Some((name, rest)) = text.split_once(" blocked for more than ")
+        && !text.contains("INFO: ")
+        && rest.contains(" seconds")
+        && let Some(task) = task_tag(name).filter(|(_, pid)| pid.is_some())
+    {
+        let mut headline = Headline::new(Kind::HungTask, Lockup).by(Detector::Watchdog);
+        headline.task = Some(task);
+        return Some(headline);
+    }
     let rest = at_start(text, "INFO: ")?;
     if rest.starts_with("rcu") && rest.contains("stall") {
         return Some(Headline::new(Kind::RcuStall, Lockup));

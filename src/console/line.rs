@@ -37,7 +37,8 @@ pub fn split(line: &str) -> Prefix<'_> {
         body: line,
         ..Prefix::default()
     };
-    let mut rest = line;
+    let mut rest = unquoted(line);
+    prefix.body = rest;
     if let Some((host, stamp, after)) = log_daemon(rest) {
         prefix.host = host;
         prefix.stamp = stamp;
@@ -115,6 +116,18 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
             }
         }
         _ => {}
+    }
+}
+
+/// The line without the marks of a quotation, as mails and commit messages put them: `| `, `> `, `> > `.
+fn unquoted(line: &str) -> &str {
+    let mut rest = line;
+    while let Some(after) = rest.strip_prefix("| ").or_else(|| rest.strip_prefix("> ")) {
+        rest = after;
+    }
+    match rest {
+        "|" | ">" => "",
+        rest => rest,
     }
 }
 
@@ -206,6 +219,14 @@ fn time(line: &str) -> Option<(Option<f64>, &str)> {
     };
     let rest = rest.strip_prefix(' ').unwrap_or(rest);
     let inner = inner.trim();
+    // dmesg -d: the time since the line before.
+    if let Some((whole, fraction)) = inner.strip_prefix('+').and_then(|delta| delta.split_once('.'))
+        && (1..=6).contains(&whole.len())
+        && fraction.len() == 6
+        && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
+    {
+        return Some((None, rest));
+    }
     if let Some((whole, fraction)) = inner.split_once('.')
         && !whole.is_empty()
         && whole.bytes().all(|byte| byte.is_ascii_digit())
@@ -286,6 +307,9 @@ mod tests {
             "[Mon Jul 15 05:52:53 2019] Oops: 0002 [#1] SMP",
             "kern  :alert : [   15.979002] Oops: 0002 [#1] SMP",
             "** 12 printk messages dropped ** [   15.979002] Oops: 0002 [#1] SMP",
+            "| Oops: 0002 [#1] SMP",
+            "> > [   15.979002] Oops: 0002 [#1] SMP",
+            "[  +0.000006] Oops: 0002 [#1] SMP",
             "5.979002] Oops: 0002 [#1] SMP",
         ] {
             assert_eq!(split(line).body, body, "{line}");

@@ -74,6 +74,8 @@ fn read_boot(text: &Text<'_>, boot: &Boot, source: Source) -> CrashReport {
     let chosen = choose::choose(&events, boot);
     if let Some(event) = chosen.and_then(|at| events.get(at)) {
         facts::fill(&mut report, event);
+    } else if let Some(event) = choose::bare_stack(&events).and_then(|at| events.get(at)) {
+        facts::fill_stack(&mut report, event);
     }
     // Lines behind the crash may be a capture kernel's.
     let end = chosen

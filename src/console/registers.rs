@@ -125,7 +125,10 @@ fn x86_pointer(text: &str) -> Option<RegisterLine> {
     if let Some((address, after)) = scan::leading_hex(rest)
         && (after.is_empty() || after.starts_with(' '))
     {
-        let mut line = RegisterLine::new(Position::Start, Some(machine));
+        // Only the kernel writes `0x`, and closes an oops so; `crash` begins a dump without.
+        let echo = rest.starts_with("0x") && rest.contains("RSP:");
+        let position = if echo { Position::Echo } else { Position::Start };
+        let mut line = RegisterLine::new(position, Some(machine));
         line.place = Some(Place {
             address: Some(VirtAddr(address)),
             ..Place::default()
@@ -164,6 +167,20 @@ pub fn place(text: &str) -> Option<Place> {
         return Some(Place {
             address,
             ..Place::from(symbol)
+        });
+    }
+    // A symbolizer took the offset away: `foo (mm/foo.c:12)`.
+    if let Some((symbol, source)) = rest.split_once(" (")
+        && scan::is_symbol(symbol)
+        && source
+            .split([')', ' '])
+            .next()
+            .is_some_and(|source| source.contains(':'))
+    {
+        return Some(Place {
+            symbol: Some(symbol.to_owned()),
+            address,
+            ..Place::default()
         });
     }
     if rest.starts_with("(null)") {

@@ -46,6 +46,10 @@ pub fn entry(body: &str) -> Option<Entry> {
         entry.from = from;
         return Some(entry);
     }
+    // How some unwinders end a stack: no frame.
+    if rest.ends_with(" 0xffffffffffffffff") || rest == "0xffffffffffffffff" {
+        return Some(entry);
+    }
     entry.frame = Some(frame(rest)?);
     Some(entry)
 }
@@ -116,7 +120,8 @@ fn bracketed_address(text: &str) -> Option<(VirtAddr, &str)> {
 }
 
 fn frame(text: &str) -> Option<Frame> {
-    let mut rest = text;
+    // 4.15 to 5.x hide the addresses.
+    let mut rest = text.strip_prefix("[<0>] ").unwrap_or(text);
     let mut addresses = [None, None];
     for slot in &mut addresses {
         match bracketed_address(rest) {
@@ -157,7 +162,7 @@ fn frame(text: &str) -> Option<Frame> {
             reliable = false;
         }
         from_symbol(&symbol)
-    } else if let Some(frame) = inlined(rest) {
+    } else if let Some(frame) = inlined(rest).or_else(|| decoded(rest)) {
         frame
     } else if let Some(digits) = rest.strip_prefix("0x")
         && let Some((value, after)) = scan::leading_hex(digits)
@@ -184,7 +189,7 @@ fn inlined(text: &str) -> Option<Frame> {
     let text = text.trim_end().strip_suffix("[inline]")?;
     let (symbol, source) = text.trim_end().split_once(' ')?;
     let (symbol, source) = (symbol.trim(), source.trim());
-    (scan::is_symbol(symbol) && source.contains(':')).then(|| Frame {
+    (scan::is_symbol(symbol) && is_source(source) && !source.contains(' ')).then(|| Frame {
         symbol: Some(symbol.to_owned()),
         source: Some(source.to_owned()),
         inlined: true,
@@ -193,14 +198,36 @@ fn inlined(text: &str) -> Option<Frame> {
     })
 }
 
+/// `mutex_lock (kernel/locking/mutex.c:289 (discriminator 2)) ext4`, as scripts/decode_stacktrace.sh leaves it.
+fn decoded(text: &str) -> Option<Frame> {
+    let (symbol, rest) = text.trim_end().split_once(" (")?;
+    let (source, tail) = rest.split_once([')', ' '])?;
+    if !scan::is_symbol(symbol) || !is_source(source) {
+        return None;
+    }
+    let last = tail.trim_end_matches(')').rsplit([' ', ')']).next().unwrap_or_default();
+    let module = last.trim_matches(['[', ']']);
+    let module = (tail.contains(' ') && !tail.ends_with(')') && scan::is_module(module)).then(|| module.to_owned());
+    Some(Frame {
+        symbol: Some(symbol.to_owned()),
+        source: Some(source.to_owned()),
+        module,
+        machinery: is_machinery(symbol),
+        ..Frame::default()
+    })
+}
+
+/// Whether `text` is `file.c:12`.
+fn is_source(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(file, line)| {
+        file.contains(['.', '/']) && !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit() || byte == b'?')
+    })
+}
+
 /// A frame from a symbol the kernel printed; a file and line that a symbolizer put behind it are taken along.
 pub fn from_symbol(symbol: &scan::SymbolRef<'_>) -> Frame {
     let tail = symbol.rest.trim();
-    let source = tail.split_ascii_whitespace().next().filter(|word| {
-        word.rsplit_once(':').is_some_and(|(file, line)| {
-            file.contains('.') && !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
-        })
-    });
+    let source = tail.split_ascii_whitespace().next().filter(|word| is_source(word));
     Frame {
         symbol: Some(symbol.symbol.trim_start_matches('.').to_owned()),
         offset: symbol.offset,
@@ -241,6 +268,11 @@ mod tests {
         let unsure = one(" [<ffffffff811b22b5>] ? page_lock_anon_vma_read+0x55/0x110");
         assert!(!unsure.reliable);
         assert_eq!(unsure.address, Some(VirtAddr(0xffff_ffff_811b_22b5)));
+        assert_eq!(one(" [<0>] ? down_read+0x9/0x50").address, None);
+        assert_eq!(
+            entry(" [<ffffffffffffffff>] 0xffffffffffffffff"),
+            Some(Entry::default())
+        );
         assert_eq!(one(" <ffffffff8010f0f1>{schedule+123}").offset, Some(123));
     }
 
@@ -277,6 +309,12 @@ mod tests {
         let inline = one(" kmalloc include/linux/slab.h:468 [inline]");
         assert!(inline.inlined);
         assert_eq!(inline.source.as_deref(), Some("include/linux/slab.h:468"));
+        let decoded = one(" ? mutex_lock (kernel/locking/mutex.c:289 (discriminator 2)) dm_mod");
+        assert!(!decoded.reliable);
+        assert_eq!(decoded.symbol.as_deref(), Some("mutex_lock"));
+        assert_eq!(decoded.source.as_deref(), Some("kernel/locking/mutex.c:289"));
+        assert_eq!(decoded.module.as_deref(), Some("dm_mod"));
+        assert_eq!(one(" acpi_ec_add (drivers/acpi/ec.c:1751)").module, None);
         assert_eq!(one(" foo+0x1/0x2 mm/foo.c:12").source.as_deref(), Some("mm/foo.c:12"));
     }
 
@@ -292,6 +330,8 @@ mod tests {
             "raid6: using algorithm sse2x4 from cpu",
             "pc : foo+0x1/0x2",
             "[drm] Initialized",
+            "pc : _compound_head include/linux/page-flags.h:253 [inline]",
+            "Linux version 6.1 (gcc:12)",
         ] {
             assert_eq!(entry(line), None, "{line}");
         }

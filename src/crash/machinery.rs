@@ -18,6 +18,8 @@ impl Roles {
     const PLUMBING: u8 = 2;
     const WAITING: u8 = 4;
     const ANCHOR: u8 = 8;
+    const BUCKET: u8 = 16;
+    const ALLOCATING: u8 = 32;
 
     /// Panic or entry code.
     pub fn machinery(self) -> bool {
@@ -38,11 +40,31 @@ impl Roles {
     pub fn anchor(self) -> bool {
         self.0 & Self::ANCHOR != 0
     }
+
+    /// What many wait for, whatever they do: it alone names the crash.
+    pub fn bucket(self) -> bool {
+        self.0 & Self::BUCKET != 0
+    }
+
+    /// Gets memory for its caller.
+    pub fn allocating(self) -> bool {
+        self.0 & Self::ALLOCATING != 0
+    }
 }
 
 /// The roles of a function; compiler suffixes do not matter.
 pub fn roles(symbol: &str) -> Roles {
     LISTS.roles(normalise_symbol(symbol))
+}
+
+/// The name by which a function's whole family is known (`smp_call_function` for `smp_call_function_many_cond`), or the
+/// name itself. Expects a normalised name.
+pub fn family(name: &str) -> &str {
+    LISTS
+        .families
+        .iter()
+        .find(|(pattern, _)| glob_matches(pattern, name))
+        .map_or(name, |(_, family)| family)
 }
 
 /// Whether a function is panic or entry code (`machine_kexec` … `page_fault`); compiler suffixes do not matter.
@@ -130,6 +152,9 @@ struct Group {
     role: RoleWord,
     #[allow(dead_code, reason = "every group must give its reason, for the reader of the data")]
     why: &'static str,
+    /// The one name that all of them are known by.
+    #[serde(rename = "as", default)]
+    family: Option<&'static str>,
     names: Vec<&'static str>,
 }
 
@@ -140,6 +165,8 @@ enum RoleWord {
     Plumbing,
     Waiting,
     Anchor,
+    Bucket,
+    Allocating,
 }
 
 impl RoleWord {
@@ -149,6 +176,8 @@ impl RoleWord {
             RoleWord::Plumbing => Roles::PLUMBING,
             RoleWord::Waiting => Roles::WAITING,
             RoleWord::Anchor => Roles::ANCHOR,
+            RoleWord::Bucket => Roles::BUCKET,
+            RoleWord::Allocating => Roles::ALLOCATING,
         }
     }
 }
@@ -160,6 +189,8 @@ struct Lists {
     prefixes: HashMap<[u8; 2], Vec<(&'static str, u8)>>,
     /// Patterns with a `*` elsewhere: few.
     globs: Vec<(&'static str, u8)>,
+    /// Patterns and the name that stands for whatever fits them.
+    families: Vec<(&'static str, &'static str)>,
 }
 
 static LISTS: LazyLock<Lists> = LazyLock::new(|| {
@@ -171,6 +202,10 @@ impl Lists {
     fn parse(text: &'static str) -> Result<Lists, serde_yaml::Error> {
         let groups: Vec<Group> = serde_yaml::from_str(text)?;
         let mut lists = Lists::default();
+        for group in &groups {
+            let named = group.names.iter().filter_map(|name| Some((*name, group.family?)));
+            lists.families.extend(named);
+        }
         for (bit, name) in groups
             .iter()
             .flat_map(|group| group.names.iter().map(|name| (group.role.bit(), *name)))

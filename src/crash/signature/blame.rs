@@ -3,7 +3,7 @@
 //! The rule in short: the first frame, from the place that failed outwards, that is not plumbing. A stuck CPU was stopped
 //! at a place of chance, so for it the answer is what it had been told to do.
 
-use super::super::machinery::{Roles, normalise_symbol, roles, unify_syscall};
+use super::super::machinery::{Roles, family, normalise_symbol, roles, unify_syscall};
 use super::super::{CrashReport, Detector, FaultRole, Frame, Panic, PanicKind};
 use super::DEPTH;
 
@@ -27,56 +27,57 @@ pub fn names(report: &CrashReport, panic: &Panic) -> Vec<String> {
     let start = if report.subject.is_some() {
         0
     } else {
-        start(report, panic.kind)
+        start(report, panic)
     };
     let stack: Vec<Candidate<'_>> = frames.iter().skip(start).filter_map(candidate).collect();
-    let past = |candidate: &Candidate<'_>| {
-        candidate.eligible
-            && !(candidate.roles.plumbing() || (panic.kind == PanicKind::HungTask && candidate.roles.waiting()))
-    };
+    let past = |candidate: &Candidate<'_>| candidate.eligible && !is_helper(candidate.roles, panic.kind);
 
     let named = panic.function.as_deref().map(normalise_symbol);
-    let from = named.and_then(|named| {
-        stack
-            .iter()
-            .position(|candidate| candidate.eligible && candidate.name == named)
+    let in_stack = named.and_then(|named| stack.iter().position(|candidate| candidate.name == named));
+    // A report that names a helper means whoever called it, which the stack tells.
+    let named = named.filter(|named| {
+        let roles = roles(named);
+        is_canary(panic) || !(roles.machinery() || is_helper(roles, panic.kind))
     });
-    let mut blamed = stack
-        .iter()
-        .enumerate()
-        .skip(from.unwrap_or(0))
-        .find(|(_, candidate)| past(candidate))
-        .map(|(at, _)| at);
-    if is_stuck(panic.kind) {
+    // The sanitizers' own code is on top of what they found; lockdep's lock need not be the innermost.
+    let from = in_stack.filter(|_| named.is_some() || panic.detector != Some(Detector::Lockdep));
+
+    let walked = || {
+        let inner = stack.iter().enumerate().skip(from.unwrap_or(0));
+        inner
+            .clone()
+            .find(|(_, candidate)| past(candidate))
+            .or_else(|| behind_helpers(inner))
+    };
+    let mut blamed = walked().map(|(at, _)| at);
+    if is_stuck(panic) {
         blamed = told_to(&stack).or(blamed);
     }
     if panic.kind == PanicKind::HungTask {
-        blamed = waits_in(&stack).or(blamed);
+        blamed = stack.iter().position(|candidate| candidate.roles.bucket()).or(blamed);
     }
-    // A report that names the very place, where the stack does not show it: it is cut off, or lockdep's own is on top.
-    let lock_site = panic.detector == Some(Detector::Lockdep) && panic.kind != PanicKind::RcuUsage;
-    let named = named
-        .filter(|_| from.is_none() || lock_site)
-        .filter(|named| lock_site || !roles(named).plumbing());
 
     let mut names: Vec<String> = Vec::new();
     let mut push = |name: &str| {
-        let name = unify_syscall(name).into_owned();
+        let name = family(&unify_syscall(name)).to_owned();
         if names.last() != Some(&name) && names.len() < DEPTH {
             names.push(name);
         }
     };
-    if let Some(named) = named.filter(|_| !is_stuck(panic.kind)) {
-        push(named);
-        blamed = from.or(blamed);
-    } else if blamed.is_none() {
-        // Nothing but plumbing: then the plumbing itself, for want of better.
-        blamed = stack.iter().position(|candidate| candidate.eligible);
-        if let Some(candidate) = blamed.and_then(|at| stack.get(at)) {
-            push(candidate.name);
+    match named.filter(|_| !is_stuck(panic)) {
+        Some(named) => {
+            push(named);
+            blamed = in_stack.or(blamed);
         }
-    } else if let Some(candidate) = blamed.and_then(|at| stack.get(at)) {
-        push(candidate.name);
+        None => {
+            // Nothing but plumbing: then the plumbing itself, for want of better.
+            blamed = blamed
+                .or_else(|| stack.iter().position(|candidate| candidate.eligible))
+                .or_else(|| (stopped(report).is_some() && !stack.is_empty()).then_some(0));
+            if let Some(candidate) = blamed.and_then(|at| stack.get(at)) {
+                push(candidate.name);
+            }
+        }
     }
     if let Some(blamed) = blamed {
         for candidate in stack.iter().skip(blamed + 1).filter(|candidate| past(candidate)) {
@@ -84,6 +85,19 @@ pub fn names(report: &CrashReport, panic: &Panic) -> Vec<String> {
         }
     }
     names
+}
+
+/// Whether a function only does for its caller what the failure is about.
+fn is_helper(roles: Roles, kind: PanicKind) -> bool {
+    let waits = kind == PanicKind::HungTask && roles.waiting();
+    let allocates = matches!(kind, PanicKind::MemoryLeak | PanicKind::PageAllocationFailure) && roles.allocating();
+    roles.plumbing() || waits || allocates
+}
+
+/// What called the helpers, where that is the way into or out of the kernel.
+fn behind_helpers<'a>(inner: impl Iterator<Item = (usize, &'a Candidate<'a>)>) -> Option<(usize, &'a Candidate<'a>)> {
+    let mut inner = inner.skip_while(|(_, candidate)| !candidate.eligible);
+    inner.find(|(_, candidate)| candidate.roles.machinery() && !candidate.roles.plumbing())
 }
 
 fn candidate(frame: &Frame) -> Option<Candidate<'_>> {
@@ -99,62 +113,90 @@ fn candidate(frame: &Frame) -> Option<Candidate<'_>> {
     })
 }
 
-fn is_stuck(kind: PanicKind) -> bool {
-    matches!(
-        kind,
-        PanicKind::SoftLockup | PanicKind::HardLockup | PanicKind::RcuStall | PanicKind::StackOverflow
-    )
+/// Whether the panic is the compiler's check of a function's canary, which names the function itself.
+fn is_canary(panic: &Panic) -> bool {
+    panic.kind == PanicKind::StackOverflow && (panic.function.is_some() || is_of_canary(panic))
+}
+
+fn is_of_canary(panic: &Panic) -> bool {
+    let says = |text: &Option<String>| text.as_deref().is_some_and(|text| text.contains("stack is corrupted"));
+    says(&panic.message) || says(&panic.fatal)
+}
+
+fn is_stuck(panic: &Panic) -> bool {
+    match panic.kind {
+        PanicKind::SoftLockup | PanicKind::HardLockup | PanicKind::RcuStall => true,
+        // A stack is used up by what a CPU was told to do, as a rule: the function that hit the guard is chance.
+        PanicKind::StackOverflow => !is_canary(panic),
+        _ => false,
+    }
 }
 
 /// Where the failure's own frames begin: what lies above ran because of it.
-fn start(report: &CrashReport, kind: PanicKind) -> usize {
-    let stopped = report.fault.as_ref().and_then(|fault| {
-        report
-            .frames
-            .iter()
-            .position(|frame| frame.interrupted && frame.symbol == fault.symbol && frame.offset == fault.offset)
-    });
+fn start(report: &CrashReport, panic: &Panic) -> usize {
+    let frames = &report.frames;
     let its_own = report
         .fault
         .as_ref()
         .is_some_and(|fault| fault.role == FaultRole::Faulted);
-    match stopped {
-        Some(stopped) if its_own || is_stuck(kind) => stopped,
+    match stopped(report) {
+        Some(stopped) if its_own || is_stuck(panic) => stopped,
         // The watchdog's own interrupt is on top of what it met.
-        None if is_stuck(kind) => report.frames.iter().position(is_interrupt_entry).map_or(0, |at| at + 1),
+        None if is_stuck(panic) => below_interrupt(frames),
+        _ if is_of_canary(panic) => frames
+            .iter()
+            .position(|frame| frame.symbol.as_deref() == Some("__stack_chk_fail"))
+            .map_or(0, |at| at + 1),
         _ => 0,
     }
 }
 
+/// The frame that the exception or interrupt stopped.
+fn stopped(report: &CrashReport) -> Option<usize> {
+    let fault = report.fault.as_ref()?;
+    report
+        .frames
+        .iter()
+        .position(|frame| frame.interrupted && frame.symbol == fault.symbol && frame.offset == fault.offset)
+}
+
+/// The first frame that the innermost interrupt met: behind the last of its entry's frames.
+fn below_interrupt(frames: &[Frame]) -> usize {
+    let Some(entry) = frames.iter().position(is_interrupt_entry) else {
+        return 0;
+    };
+    let more = frames
+        .iter()
+        .skip(entry)
+        .take_while(|frame| is_interrupt_entry(frame))
+        .count();
+    entry + more
+}
+
 fn is_interrupt_entry(frame: &Frame) -> bool {
-    frame.machinery
-        && frame.symbol.as_deref().is_some_and(|symbol| {
-            let entry = symbol.starts_with("asm_sysvec_")
-                || symbol.ends_with("apic_timer_interrupt")
-                    && !symbol.starts_with("smp_")
-                    && !symbol.starts_with("local_")
-                    && !symbol.contains("sysvec");
-            entry
-                || matches!(
-                    symbol,
-                    "el1_irq"
-                        | "el1h_64_irq"
-                        | "__irq_svc"
-                        | "ret_from_intr"
-                        | "end_repeat_nmi"
-                        | "asm_exc_nmi"
-                        | "timer_interrupt"
-                        | "decrementer_common"
-                )
-        })
+    let Some(symbol) = frame.symbol.as_deref() else {
+        return false;
+    };
+    symbol.contains("apic_timer_interrupt")
+        || matches!(
+            symbol,
+            "el1_irq"
+                | "el1h_64_irq"
+                | "__irq_svc"
+                | "ret_from_intr"
+                | "end_repeat_nmi"
+                | "asm_exc_nmi"
+                | "timer_interrupt"
+                | "decrementer_common"
+                | "handle_riscv_irq"
+        )
 }
 
 /// What a stuck CPU was doing: the frame before the first anchor. One that waits for the other CPUs is stuck for them.
 fn told_to(stack: &[Candidate<'_>]) -> Option<usize> {
-    let sure = || stack.iter().enumerate();
     let mut before = None;
-    for (at, candidate) in sure() {
-        if candidate.name.starts_with("smp_call_function") && !candidate.roles.machinery() {
+    for (at, candidate) in stack.iter().enumerate() {
+        if candidate.roles.bucket() {
             return Some(at);
         }
         if candidate.roles.anchor() && before.is_some() {
@@ -165,11 +207,4 @@ fn told_to(stack: &[Candidate<'_>]) -> Option<usize> {
         }
     }
     None
-}
-
-/// The lock or the grace period that a blocked task waits for, where that alone says which bucket it belongs to.
-fn waits_in(stack: &[Candidate<'_>]) -> Option<usize> {
-    stack
-        .iter()
-        .position(|candidate| candidate.name == "rtnl_lock" || candidate.name.starts_with("synchronize_"))
 }

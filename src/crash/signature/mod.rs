@@ -1,8 +1,10 @@
 //! What gathers a crash with its siblings: a title in the field's words, the function to blame, and an id.
 //!
 //! Version 1. The id is `v1-` and the 16 hex digits of FNV-1a (64 bit, offset basis 0xcbf29ce484222325, prime
-//! 0x100000001b3) over the kind's word and the first [`DEPTH`] names of [`Signature::frames`], each followed by a
-//! zero byte; where no function is known, the module of the fault stands for them. What names a build, a machine or a
+//! 0x100000001b3) over the kind's word and the blamed function, the first of [`Signature::frames`], each followed by a
+//! zero byte. The callers tell crashes of one id apart where somebody wants that (`compare`, `group`); in the id they
+//! would part the siblings: the ways into one bug are many. Where no function is known, the module of the fault stands
+//! for it, else the message without its numbers. What names a build, a machine or a
 //! moment is in none of them: addresses, offsets, sizes, compiler suffixes, `?` frames, inlined frames, plumbing, entry
 //! code, the spelling of system calls, and whether a driver was built in or a module.
 
@@ -13,7 +15,7 @@ use super::{CrashReport, PanicKind, Signature};
 /// The version of the way signatures are made.
 pub const VERSION: u32 = 1;
 
-/// How many names the id is made of.
+/// How many names of callers are kept beside the blamed function's.
 const DEPTH: usize = 3;
 
 /// The signature of a report's crash; `None` when it holds none.
@@ -28,13 +30,20 @@ pub fn of(report: &CrashReport) -> Option<Signature> {
     };
     let mut hash = Fnv::new();
     hash.word(panic.kind.word());
-    for name in &frames {
-        hash.word(name);
-    }
-    if frames.is_empty()
-        && let Some(module) = report.fault.as_ref().and_then(|fault| fault.module.as_deref())
-    {
-        hash.word(module);
+    let module = report.fault.as_ref().and_then(|fault| fault.module.as_deref());
+    match (&function, module) {
+        (Some(function), _) => hash.word(function),
+        (None, Some(module)) => hash.word(module),
+        (None, None) if panic.kind == PanicKind::Sysrq => {}
+        (None, None) => {
+            let words = panic
+                .message
+                .iter()
+                .flat_map(|message| message.split(|c: char| !c.is_alphanumeric()));
+            for word in words.filter(|word| word.bytes().all(|byte| byte.is_ascii_alphabetic())) {
+                hash.word(word);
+            }
+        }
     }
     Some(Signature {
         version: VERSION,
