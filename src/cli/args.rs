@@ -55,15 +55,18 @@ pub enum Command {
     Schema(Schema),
 }
 
-/// Which rules are in force.
+/// Which rules are in force, beside those that `vmcoroner.toml` and the variable VMCORONER_RULES name.
 #[derive(Debug, clap::Args)]
 pub struct RuleSet {
-    /// Load rules from this file or folder too (repeatable)
+    /// Load rules and overlays from this file or folder too (repeatable; VMCORONER_RULES names some for every run)
     #[arg(long = "rules", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Leave the rules out that the program brings along
     #[arg(long)]
     pub no_builtin: bool,
+    /// Go on without the rules that are not in order; they still make the exit code 2
+    #[arg(long)]
+    pub keep_going: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -147,14 +150,7 @@ pub struct Rules {
 #[derive(Debug, Subcommand)]
 pub enum RulesCommand {
     /// Check rule files: all problems of all files at once
-    Check {
-        /// Files or folders of rules; the rules inside the program when none is given
-        #[arg(value_name = "PATH")]
-        paths: Vec<PathBuf>,
-        /// How to print
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
-    },
+    Check(RulesCheck),
     /// Hold every rule against the corpus: its own cases, and everybody else's as negatives
     Test(RulesTest),
     /// List the rules that speak of something; all of them without a filter
@@ -180,6 +176,38 @@ pub enum RulesCommand {
     },
     /// Put a crash into the corpus, as a case of a rule
     AddCase(AddCase),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct RulesCheck {
+    /// Files or folders of rules; the rules in force when none is given
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Say what a finding's code means, with an example
+    #[arg(long, value_name = "CODE", conflicts_with = "paths")]
+    pub explain: Option<String>,
+    /// Hold what rules say of each other against this corpus, too (./corpus, if there is one)
+    #[arg(long, value_name = "PATH")]
+    pub corpus: Option<PathBuf>,
+    /// The rules may not refer to those that the program brings along
+    #[arg(long)]
+    pub no_builtin: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = CheckFormat::Human)]
+    pub format: CheckFormat,
+}
+
+/// How to print findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// As a compiler does, for a terminal
+    Human,
+    /// An array
+    Json,
+    /// One finding a line
+    Jsonl,
+    /// SARIF 2.1.0, for code hosts
+    Sarif,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::args::{Format, Identify, RuleSet};
+use super::args::{Format, Identify};
 use super::extract::answers;
+use super::knowledge::load;
 use super::sink::Sink;
 use super::{Outcome, jobs};
 use crate::crash::{CrashReport, Probe};
@@ -77,18 +78,6 @@ pub fn run(arguments: &Identify, sink: &mut Sink) -> Outcome {
     );
     sink.write(json.end());
     worst
-}
-
-/// The rules in force; `None`, with everything that is wrong with them told, when they cannot be used.
-pub fn load(set: &RuleSet, sink: &mut Sink) -> Option<KnowledgeBase> {
-    if set.paths.is_empty() && !set.no_builtin {
-        return Some(KnowledgeBase::builtin());
-    }
-    let loading = KnowledgeBase::load(&set.paths, !set.no_builtin);
-    if !loading.diagnostics.items.is_empty() {
-        sink.stderr(&loading.diagnostics.render(true));
-    }
-    (loading.diagnostics.errors() == 0).then_some(loading.base)
 }
 
 fn identify(job: &Job, base: &KnowledgeBase, all: bool) -> Result<Vec<(CrashReport, Identification)>, ExtractError> {

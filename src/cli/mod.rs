@@ -4,6 +4,7 @@ mod args;
 mod extract;
 mod identify;
 mod jobs;
+mod knowledge;
 mod log;
 mod read;
 mod rules;
@@ -13,8 +14,9 @@ mod sym;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
-use args::{Args, Command};
+use args::{Args, Color, Command, RuleSet};
 use sink::Sink;
 
 /// How a command ended; the process's exit code, which never depends on the output format.
@@ -34,12 +36,29 @@ impl From<Outcome> for ExitCode {
     }
 }
 
+/// Says which program this is, and which rules it would use: a label is worth as much as the rules behind it.
+fn version() -> ExitCode {
+    let mut sink = Sink::new(Color::Auto);
+    let nothing = RuleSet {
+        paths: Vec::new(),
+        no_builtin: false,
+        keep_going: true,
+    };
+    let mut text = format!("vmcoroner {}", env!("CARGO_PKG_VERSION"));
+    if let Some(base) = knowledge::load(&nothing, &mut sink) {
+        text.push_str(&format!(" (rules {}, {} of them)", base.digest(), base.rules().len()));
+    }
+    sink.write(&format!("{text}\n"));
+    sink.finish(Outcome::Found).into()
+}
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => return version(),
         Err(error) => {
-            // --help and --version arrive here too, and count as success.
+            // --help arrives here too, and counts as success.
             let code = if error.use_stderr() { 2 } else { 0 };
             // A closed standard output is no reason to fail.
             let _ = error.print();

@@ -12,6 +12,7 @@ pub struct Sink {
     out: BufWriter<AutoStream<io::StdoutLock<'static>>>,
     color: ColorChoice,
     broken: Option<io::Error>,
+    least: Outcome,
 }
 
 impl Sink {
@@ -26,6 +27,7 @@ impl Sink {
             out: BufWriter::with_capacity(64 * 1024, AutoStream::new(io::stdout().lock(), color)),
             color,
             broken: None,
+            least: Outcome::Found,
         }
     }
 
@@ -41,6 +43,11 @@ impl Sink {
         {
             self.broken = Some(error);
         }
+    }
+
+    /// Makes the run end no better than this, whatever becomes of its inputs.
+    pub fn at_least(&mut self, outcome: Outcome) {
+        self.least = self.least.max(outcome);
     }
 
     /// Whether nobody listens any more: further work for standard output is wasted.
@@ -87,7 +94,7 @@ impl Sink {
                 self.error(&text);
                 Outcome::Failed
             }
-            _ => outcome,
+            _ => outcome.max(self.least),
         }
     }
 }

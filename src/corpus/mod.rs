@@ -4,9 +4,11 @@
 
 mod add;
 mod trial;
+mod unproven;
 
 pub use add::{AddError, Added, add_case};
 pub use trial::{Count, Problem, RuleTrial, Trial, Verdict, trial};
+pub use unproven::unproven;
 
 use std::fs;
 use std::io;

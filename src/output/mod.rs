@@ -6,4 +6,5 @@ pub mod crash;
 pub mod json;
 pub mod page;
 pub mod rules;
+pub mod sarif;
 pub mod verdict;

@@ -6,16 +6,6 @@ use crate::rules::schema::{Scope, Status};
 use crate::rules::search::Card;
 use crate::rules::{Answer, Evidence, Explanation, Part, Tier};
 
-/// A status in a word, as a rule file spells it.
-pub fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Draft => "draft",
-        Status::Test => "test",
-        Status::Stable => "stable",
-        Status::Deprecated => "deprecated",
-    }
-}
-
 fn scope_word(scope: Scope) -> &'static str {
     match scope {
         Scope::Bug => "bug",
@@ -34,7 +24,7 @@ pub fn list(page: &mut Page, cards: &[Card]) {
         };
         page.cells(&[
             (Tone::Strong, width, &card.id),
-            (tone, 6, status_word(card.status)),
+            (tone, 6, card.status.word()),
             (Tone::Faint, 7, scope_word(card.scope)),
             (Tone::Plain, 0, &card.title),
         ]);
@@ -42,11 +32,14 @@ pub fn list(page: &mut Page, cards: &[Card]) {
 }
 
 /// One rule: what it is about, then its file as it was written.
-pub fn show(page: &mut Page, card: &Card, text: &str) {
+pub fn show(page: &mut Page, card: &Card, changes: &[String], text: &str) {
     page.heading("RULE", Tone::Strong, &card.title);
-    let kind = format!("{} ({}, {})", card.id, status_word(card.status), scope_word(card.scope));
+    let kind = format!("{} ({}, {})", card.id, card.status.word(), scope_word(card.scope));
     page.row("", Tone::Faint, &kind);
     page.row("file", Tone::Plain, &card.file);
+    for change in changes {
+        page.row("changed", Tone::Doubt, change);
+    }
     let mut row = |label: &str, text: String| {
         if !text.is_empty() {
             page.row(label, Tone::Plain, &text);
@@ -84,7 +77,7 @@ pub fn explanation(page: &mut Page, explained: &Explanation) {
     page.row(
         "",
         Tone::Faint,
-        &format!("{} ({})", explained.rule, status_word(explained.status)),
+        &format!("{} ({})", explained.rule, explained.status.word()),
     );
     page.row("", Tone::Faint, &explained.file);
     if explained.status == Status::Draft {

@@ -62,6 +62,10 @@ pub struct Place {
 impl Diagnostic {
     /// An error at a place.
     pub fn error(code: &'static str, file: &str, place: Option<Place>, message: impl Into<String>) -> Self {
+        debug_assert!(
+            super::codes::page(code).is_some(),
+            "docs/rules-check.md has no page for {code}"
+        );
         Diagnostic {
             code,
             severity: Severity::Error,

@@ -3,8 +3,9 @@
 //! It sees a [`crate::crash::CrashReport`] and a [`Probe`] (a way to ask for memory), never a file format or a terminal.
 //!
 //! - [`schema`]: the rule format as types.
-//! - [`diagnostic`], `tree`, `shape`, `check`, `read`: a rule file's text → a rule, or everything that is wrong with it.
-//! - [`pack`]: files and folders of rules → the knowledge base, checked against each other.
+//! - [`diagnostic`], `tree`, `shape`, `check`, `read`: a rule file's text → a rule, or everything that is wrong with it;
+//!   [`codes`]: a page for each finding.
+//! - [`selection`]: which packs; [`load`]: files and folders of rules and [`overlay`]s → [`pack`]: the knowledge base.
 //! - [`evaluate`]: one rule's predicates over one report.
 //! - [`affected`], `release`, [`version`]: does this kernel have the bug?
 //! - [`identify`](mod@identify): tiers, evidence, folding, near misses; `index` spares asking every rule.
@@ -15,20 +16,26 @@ pub mod advice;
 pub mod affected;
 mod answer;
 mod check;
+pub mod codes;
 pub mod diagnostic;
 pub mod draft;
 pub mod evaluate;
 pub mod explain;
 pub mod identify;
 mod index;
+mod literal;
+pub mod load;
+pub mod overlay;
 pub mod pack;
 mod read;
 pub mod reference;
 mod release;
 pub mod schema;
 pub mod search;
+pub mod selection;
 mod shape;
 mod suggest;
+mod ties;
 mod tree;
 pub mod version;
 
@@ -37,4 +44,5 @@ pub use answer::Answer;
 pub use evaluate::{Evidence, Part};
 pub use explain::{Explanation, explain, missing_by_one};
 pub use identify::{Identification, Match, Near, Tier, identify, identify_naively};
-pub use pack::{KnowledgeBase, LoadedRule, Loading};
+pub use load::{Loading, Summary};
+pub use pack::{KnowledgeBase, LoadedRule};

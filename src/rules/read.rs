@@ -1,4 +1,4 @@
-//! One rule file's text → one rule, and everything that is wrong with it.
+//! One file of a pack → one rule or one overlay, and everything that is wrong with it.
 //!
 //! Three passes: the tree (syntax, repeated keys), the shape (keys, types, words), then serde and what only the whole
 //! rule can tell ([`check`](super::check)). It knows no folders and no other rules.
@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::check;
 use super::diagnostic::{Diagnostic, Severity};
+use super::overlay::Overlay;
 use super::schema::Rule;
 use super::shape;
 use super::tree::{self, Data, Node};
@@ -19,30 +20,62 @@ pub fn trusted(text: &str) -> Option<Rule> {
     serde_yaml::from_str(text).ok()
 }
 
-/// Reads a rule. There is one exactly when no finding is an error.
-pub fn read(file: &str, text: &str) -> (Option<Rule>, Vec<Diagnostic>) {
+/// What a file of a pack holds.
+#[derive(Debug)]
+pub enum Held {
+    /// A rule.
+    Rule(Box<Rule>),
+    /// Changes to rules of others, and the tree that knows their places.
+    Overlay(Overlay, Node),
+}
+
+/// Reads a file of a pack. It holds something exactly when no finding is an error.
+pub fn read(file: &str, text: &str) -> (Option<Held>, Vec<Diagnostic>) {
     if text.len() > MAX_SIZE {
         let message = format!("{} bytes are too many for a rule (at most {MAX_SIZE})", text.len());
         return (None, vec![Diagnostic::error("too-large", file, None, message)]);
     }
-    let (tree, mut findings) = tree::parse(file, text);
-    let Some(tree) = tree else {
-        return (None, findings);
-    };
-    findings.extend(shape::check(file, &tree));
+    let (tree, findings) = tree::parse(file, text);
+    match tree {
+        None => (None, findings),
+        Some(tree) if tree.entry("overlay").is_some() => overlay(file, text, tree, findings),
+        Some(tree) => rule(file, text, &tree, findings),
+    }
+}
+
+fn overlay(file: &str, text: &str, tree: Node, mut findings: Vec<Diagnostic>) -> (Option<Held>, Vec<Diagnostic>) {
+    findings.extend(shape::check_overlay(file, &tree));
     if !findings.is_empty() {
         return (None, findings);
     }
-    let rule: Rule = match serde_yaml::from_str(&with_quoted_versions(text, &tree)) {
-        Ok(rule) => rule,
+    match serde_yaml::from_str::<Overlay>(text) {
+        Ok(overlay) => {
+            findings.extend(check::overlay(file, &tree, &overlay));
+            let usable = findings.iter().all(|finding| finding.severity == Severity::Warning);
+            (usable.then_some(Held::Overlay(overlay, tree)), findings)
+        }
         Err(error) => {
             findings.push(from_serde(file, &tree, &error));
+            (None, findings)
+        }
+    }
+}
+
+fn rule(file: &str, text: &str, tree: &Node, mut findings: Vec<Diagnostic>) -> (Option<Held>, Vec<Diagnostic>) {
+    findings.extend(shape::check(file, tree));
+    if !findings.is_empty() {
+        return (None, findings);
+    }
+    let rule: Rule = match serde_yaml::from_str(&with_quoted_versions(text, tree)) {
+        Ok(rule) => rule,
+        Err(error) => {
+            findings.push(from_serde(file, tree, &error));
             return (None, findings);
         }
     };
-    findings.extend(check::rule(file, &tree, &rule));
+    findings.extend(check::rule(file, tree, &rule));
     let usable = findings.iter().all(|finding| finding.severity == Severity::Warning);
-    (usable.then_some(rule), findings)
+    (usable.then_some(Held::Rule(Box::new(rule))), findings)
 }
 
 /// YAML reads a bare `5.10` as the number 5.1: puts such versions in quotes before serde sees them.

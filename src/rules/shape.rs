@@ -9,31 +9,48 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value as Json};
 
 use super::diagnostic::{Diagnostic, Place};
+use super::overlay::Overlay;
 use super::schema::{self, Fault, Hex, Pattern, Word};
 use super::suggest::nearest;
 use super::tree::{Data, Node};
 
-static SCHEMA: LazyLock<Json> = LazyLock::new(schema::json_schema);
+static RULE: LazyLock<Json> = LazyLock::new(schema::json_schema);
+static OVERLAY: LazyLock<Json> = LazyLock::new(|| schemars::schema_for!(Overlay).to_value());
 
 /// Every way in which the tree is not what a rule file may be.
 pub fn check(file: &str, tree: &Node) -> Vec<Diagnostic> {
+    against(&RULE, "rule", file, tree)
+}
+
+/// Every way in which the tree is not what an overlay may be.
+pub fn check_overlay(file: &str, tree: &Node) -> Vec<Diagnostic> {
+    against(&OVERLAY, "overlay", file, tree)
+}
+
+fn against(root: &Json, name: &'static str, file: &str, tree: &Node) -> Vec<Diagnostic> {
     let mut checker = Checker {
+        root,
+        name,
         file,
         findings: Vec::new(),
     };
-    checker.node(tree, &SCHEMA, "rule", tree.place);
+    checker.node(tree, root, name, tree.place);
     checker.findings
 }
 
 struct Checker<'a> {
+    root: &'a Json,
+    /// What the whole file is called.
+    name: &'static str,
     file: &'a str,
     findings: Vec<Diagnostic>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
     /// `name` is the key that the node stands under, `place` that key's place.
-    fn node(&mut self, node: &Node, schema: &Json, name: &str, place: Place) {
-        let schema = resolve(schema);
+    fn node(&mut self, node: &Node, schema: &'a Json, name: &str, place: Place) {
+        let root = self.root;
+        let schema = resolve(root, schema);
         if node.is_null() {
             self.error(
                 "missing-value",
@@ -43,7 +60,7 @@ impl Checker<'_> {
             );
             return;
         }
-        let alternatives = alternatives(schema);
+        let alternatives = alternatives(root, schema);
         let fitting: Vec<&Json> = alternatives
             .iter()
             .copied()
@@ -66,7 +83,7 @@ impl Checker<'_> {
         }
     }
 
-    fn chosen(&mut self, node: &Node, schema: &Json, name: &str, place: Place) {
+    fn chosen(&mut self, node: &Node, schema: &'a Json, name: &str, place: Place) {
         match &node.data {
             Data::Map(_) => self.mapping(node, schema, name, place),
             Data::List(items) => {
@@ -88,14 +105,13 @@ impl Checker<'_> {
         }
     }
 
-    fn mapping(&mut self, node: &Node, schema: &Json, name: &str, place: Place) {
+    fn mapping(&mut self, node: &Node, schema: &'a Json, name: &str, place: Place) {
         let Data::Map(entries) = &node.data else { return };
-        let nothing = Map::new();
-        let properties = schema.get("properties").and_then(Json::as_object).unwrap_or(&nothing);
+        let properties = schema.get("properties").and_then(Json::as_object);
         let others = schema.get("additionalProperties").filter(|others| others.is_object());
         let key_format = schema.pointer("/propertyNames/format").and_then(Json::as_str);
         for entry in entries {
-            if let Some(property) = properties.get(&entry.key) {
+            if let Some(property) = properties.and_then(|properties| properties.get(&entry.key)) {
                 self.node(&entry.value, property, &entry.key, entry.key_place);
             } else if let Some(others) = others {
                 if let Some(Err(fault)) = key_format.map(|format| schema::check_format(format, &entry.key)) {
@@ -117,13 +133,13 @@ impl Checker<'_> {
         let required = schema.get("required").and_then(Json::as_array).into_iter().flatten();
         for key in required.filter_map(Json::as_str) {
             if node.entry(key).is_none() {
-                let what = if name == "rule" {
-                    "the rule".to_owned()
+                let what = if name == self.name {
+                    format!("the {name}")
                 } else {
                     format!("`{name}`")
                 };
                 let help = properties
-                    .get(key)
+                    .and_then(|properties| properties.get(key))
                     .and_then(|property| property.get("description"))
                     .and_then(Json::as_str)
                     .unwrap_or("add it");
@@ -132,11 +148,11 @@ impl Checker<'_> {
         }
     }
 
-    fn unknown_key(&mut self, key: &str, place: Place, properties: &Map<String, Json>, name: &str) {
+    fn unknown_key(&mut self, key: &str, place: Place, properties: Option<&Map<String, Json>>, name: &str) {
         let message = format!(
             "`{key}` is not a key of {}",
-            if name == "rule" {
-                "a rule".to_owned()
+            if name == self.name {
+                format!("{} {name}", if name == "overlay" { "an" } else { "a" })
             } else {
                 format!("`{name}`")
             }
@@ -149,16 +165,17 @@ impl Checker<'_> {
         .into_iter()
         .filter(|(_, place)| *place != name)
         .find(|(definition, _)| {
-            SCHEMA
+            self.root
                 .pointer(&format!("/$defs/{definition}/properties"))
                 .is_some_and(|keys| keys.get(key).is_some())
         });
-        let near = nearest(key, properties.keys().map(String::as_str));
+        let keys = || properties.into_iter().flatten().map(|(key, _)| key.as_str());
+        let near = nearest(key, keys());
         let help = match (elsewhere, near) {
             (Some((_, home)), _) => format!("it belongs under `{home}`"),
             (None, Some(near)) => format!("did you mean `{near}`?"),
             (None, None) => {
-                let keys: Vec<&str> = properties.keys().map(String::as_str).collect();
+                let keys: Vec<&str> = keys().collect();
                 format!("the keys are {}", keys.join(", "))
             }
         };
@@ -273,14 +290,14 @@ impl Checker<'_> {
 }
 
 /// Follows references to definitions; a chain is at most as long as the definitions are many.
-fn resolve(schema: &Json) -> &Json {
+fn resolve<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
     let mut schema = schema;
     for _ in 0..64 {
         let target = schema
             .get("$ref")
             .and_then(Json::as_str)
             .and_then(|target| target.strip_prefix('#'))
-            .and_then(|pointer| SCHEMA.pointer(pointer));
+            .and_then(|pointer| root.pointer(pointer));
         match target {
             Some(target) => schema = target,
             None => break,
@@ -290,11 +307,11 @@ fn resolve(schema: &Json) -> &Json {
 }
 
 /// The choices of an `anyOf`, nested ones included; a schema without one is its own only choice.
-fn alternatives(schema: &Json) -> Vec<&Json> {
+fn alternatives<'a>(root: &'a Json, schema: &'a Json) -> Vec<&'a Json> {
     match schema.get("anyOf").and_then(Json::as_array) {
         Some(choices) => choices
             .iter()
-            .flat_map(|choice| alternatives(resolve(choice)))
+            .flat_map(|choice| alternatives(root, resolve(root, choice)))
             .collect(),
         None => vec![schema],
     }

@@ -2,7 +2,7 @@
 
 use crate::cli::Outcome;
 use crate::cli::args::{AddCase, Format, RulesTest};
-use crate::cli::identify::load;
+use crate::cli::knowledge::load;
 use crate::cli::sink::Sink;
 use crate::corpus::{self, Corpus, Expectation, Trial, trial};
 use crate::output::page::Page;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::Outcome;
 use crate::cli::args::{Format, RulesExplain};
-use crate::cli::identify::load;
+use crate::cli::knowledge::load;
 use crate::cli::sink::Sink;
 use crate::extract::{self, Depth, Job};
 use crate::output::page::Page;

@@ -2,7 +2,7 @@
 
 use crate::cli::Outcome;
 use crate::cli::args::{Format, RuleSet, RulesList, StatusWord};
-use crate::cli::identify::load;
+use crate::cli::knowledge::load;
 use crate::cli::sink::Sink;
 use crate::output::page::Page;
 use crate::output::rules as output;
@@ -75,13 +75,14 @@ pub fn show(id: &str, format: Format, rules: &RuleSet, sink: &mut Sink) -> Outco
     match format {
         Format::Human => {
             let mut page = Page::new();
-            output::show(&mut page, &card, loaded.text());
+            output::show(&mut page, &card, &loaded.changes, loaded.text());
             sink.write(&page.finish());
         }
         Format::Json | Format::Jsonl => {
             let mut value = serde_json::json!(card);
             if let Some(object) = value.as_object_mut() {
                 object.insert("text".to_owned(), loaded.text().into());
+                object.insert("changes".to_owned(), loaded.changes.clone().into());
             }
             let text = if format == Format::Json {
                 format!("{value:#}\n")

@@ -1,14 +1,14 @@
 //! `vmcoroner rules` and `vmcoroner schema`: looking after the knowledge base.
 
+mod check;
 mod corpus;
 mod explain;
 mod list;
 
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Outcome;
-use super::args::{Format, Rules, RulesCommand, Schema, SchemaOf};
+use super::args::{Rules, RulesCommand, Schema, SchemaOf};
 use super::sink::Sink;
 use crate::crash::{CrashReport, time};
 use crate::extract::{self, Depth, Job};
@@ -17,7 +17,7 @@ use crate::rules::{KnowledgeBase, draft, schema as rule_schema};
 /// Runs a subcommand of `rules`.
 pub fn run(arguments: &Rules, sink: &mut Sink) -> Outcome {
     match &arguments.command {
-        RulesCommand::Check { paths, format } => check(paths, *format, sink),
+        RulesCommand::Check(arguments) => check::run(arguments, sink),
         RulesCommand::Test(arguments) => corpus::test(arguments, sink),
         RulesCommand::List(arguments) => list::list(arguments, sink),
         RulesCommand::Show { rule, format, rules } => list::show(rule, *format, rules, sink),
@@ -35,33 +35,6 @@ pub fn schema(arguments: &Schema, sink: &mut Sink) -> Outcome {
     };
     sink.write(&format!("{schema:#}\n"));
     Outcome::Found
-}
-
-/// Checks rule files; the shipped ones when no path is given. Warnings alone are no findings.
-fn check(paths: &[PathBuf], format: Format, sink: &mut Sink) -> Outcome {
-    let loading = KnowledgeBase::load(paths, paths.is_empty());
-    let errors = loading.diagnostics.errors();
-    match format {
-        Format::Human => {
-            sink.write(&loading.diagnostics.render(true));
-            let warnings = loading.diagnostics.items.len() - errors;
-            sink.write(&format!(
-                "{} rules in {} files: {errors} errors, {warnings} warnings\n",
-                loading.base.rules().len(),
-                loading.files
-            ));
-        }
-        Format::Json => {
-            let items = serde_json::json!(loading.diagnostics.items);
-            sink.write(&format!("{items:#}\n"));
-        }
-        Format::Jsonl => {
-            for item in &loading.diagnostics.items {
-                sink.write(&format!("{}\n", serde_json::json!(item)));
-            }
-        }
-    }
-    if errors > 0 { Outcome::NotFound } else { Outcome::Found }
 }
 
 /// Drafts a rule from a crash.

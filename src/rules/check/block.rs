@@ -135,6 +135,7 @@ impl Checker<'_> {
             }
         }
         for (name, test) in block.sysctl.iter().flat_map(|sysctls| &sysctls.0) {
+            self.sysctl_name(name.as_str(), &join(path, &format!("sysctl.({})", name.as_str())));
             if let SettingTest::Between(range) = test {
                 self.number_range(*range, &join(path, &format!("sysctl.({})", name.as_str())));
             }
@@ -143,6 +144,13 @@ impl Checker<'_> {
             let order = min.zip(max).map(|(min, max)| min.cmp(&max));
             self.bounds(order, min.is_some() || max.is_some(), &join(path, "log.count"));
         }
+        if let Some(patterns) = &block.panic {
+            self.patterns(patterns, &join(path, "panic"));
+        }
+        if let Some(log) = &block.log {
+            self.patterns(&log.0.regex, &join(path, "log.regex"));
+        }
+        self.conflicts(block, path);
         for (key, blocks) in [("any", &block.any), ("none", &block.none)] {
             for (index, inner) in blocks.iter().enumerate() {
                 self.block(inner, &join(path, &format!("{key}[{index}]")));

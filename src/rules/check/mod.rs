@@ -3,11 +3,14 @@
 //! Works on a rule that serde has read; places come from the tree. It knows one rule at a time.
 
 mod block;
+mod conflict;
 mod range;
+mod sysctl;
 
 use std::path::Path;
 
 use super::diagnostic::Diagnostic;
+use super::overlay::Overlay;
 use super::reference;
 use super::schema::{Mitigation, Rule, Scope, Setting, Status};
 use super::tree::Node;
@@ -36,6 +39,32 @@ pub fn rule(file: &str, tree: &Node, rule: &Rule) -> Vec<Diagnostic> {
     }
     for (index, mitigation) in rule.mitigations.iter().enumerate() {
         checker.mitigation(mitigation, &format!("mitigations[{index}]"));
+    }
+    checker.findings
+}
+
+/// Everything that is wrong or odd about an overlay by itself.
+pub fn overlay(file: &str, tree: &Node, overlay: &Overlay) -> Vec<Diagnostic> {
+    let mut checker = Checker {
+        file,
+        tree,
+        findings: Vec::new(),
+    };
+    for (id, change) in &overlay.rules.0 {
+        let path = format!("rules.{id}");
+        if change.reason.trim().is_empty() {
+            let help = "say why, for who reads a verdict later";
+            checker.error(
+                "missing-reason",
+                &format!("{path}.reason"),
+                "a change without a reason",
+                help,
+            );
+        }
+        if change.is_empty() {
+            let help = "say disable, title or status, or remove it";
+            checker.error("unused-overlay", &path, "this changes nothing of the rule", help);
+        }
     }
     checker.findings
 }
@@ -120,7 +149,7 @@ impl Checker<'_> {
         }
         if let Some(index) = rule.was.iter().position(|old| *old == rule.id) {
             self.error(
-                "refers-to-itself",
+                "stale-was",
                 &format!("was[{index}]"),
                 "this is the rule's present id",
                 "remove it",
@@ -137,8 +166,24 @@ impl Checker<'_> {
         }
     }
 
+    fn sysctl_name(&mut self, name: &str, path: &str) {
+        if !sysctl::exists(name) {
+            let help = match sysctl::suggestion(name) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "compare with `sysctl -a`".to_owned(),
+            };
+            self.warning(
+                "unknown-sysctl",
+                path,
+                format!("no kernel is known to have `{name}`"),
+                help,
+            );
+        }
+    }
+
     fn mitigation(&mut self, mitigation: &Mitigation, path: &str) {
         for (name, setting) in &mitigation.sysctl {
+            self.sysctl_name(name.as_str(), &join(path, &format!("sysctl.({})", name.as_str())));
             if let Some(help) = bad_sysctl(name.as_str(), setting) {
                 let path = join(path, &format!("sysctl.({})", name.as_str()));
                 self.error(

@@ -1,0 +1,165 @@
+//! Rules against each other: links that lead nowhere or back, and rules that another always hides.
+//!
+//! Works on rules that are each in order by themselves. It knows no files.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::diagnostic::Severity;
+use super::evaluate::{Leaf, leaves};
+use super::pack::{LoadedRule, generals};
+use super::schema::{Block, Slug};
+use super::suggest::nearest;
+
+/// A finding at a path of a rule.
+pub struct Finding {
+    /// The rule's place in the list.
+    pub rule: usize,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The code.
+    pub code: &'static str,
+    /// Where in the rule.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// Everything that is wrong or odd between rules.
+pub fn check(rules: &[LoadedRule]) -> Vec<Finding> {
+    let mut findings = links(rules);
+    let cycles = in_cycles(rules);
+    for &rule in &cycles {
+        findings.push(Finding {
+            rule,
+            severity: Severity::Error,
+            code: "specializes-cycle",
+            path: "specializes".to_owned(),
+            message: "`specializes` leads back to this rule".to_owned(),
+            help: "of two rules at most one is the special case of the other".to_owned(),
+        });
+    }
+    // In a circle everything hides everything.
+    findings.extend(
+        hidden(rules)
+            .into_iter()
+            .filter(|finding| !cycles.contains(&finding.rule)),
+    );
+    findings
+}
+
+/// `specializes` and `replaced_by` lead to rules that exist, by their present ids.
+fn links(rules: &[LoadedRule]) -> Vec<Finding> {
+    let ids: BTreeSet<&str> = rules.iter().map(|loaded| loaded.rule.id.as_str()).collect();
+    let mut now: HashMap<&Slug, &Slug> = HashMap::new();
+    for loaded in rules {
+        now.extend(loaded.rule.was.iter().map(|old| (old, &loaded.rule.id)));
+    }
+    let mut findings = Vec::new();
+    for (rule, loaded) in rules.iter().enumerate() {
+        let generals = loaded.rule.specializes.iter().enumerate();
+        let links = generals
+            .map(|(at, id)| (id, format!("specializes[{at}]")))
+            .chain(loaded.rule.replaced_by.iter().map(|id| (id, "replaced_by".to_owned())));
+        for (id, path) in links.filter(|(id, _)| !ids.contains(id.as_str())) {
+            let (code, message, help) = match (now.get(id), nearest(id.as_str(), ids.iter().copied())) {
+                (Some(now), _) => (
+                    "old-id",
+                    format!("`{id}` is called `{now}` now"),
+                    format!("write `{now}`"),
+                ),
+                (None, near) => {
+                    let help = match near {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "it may belong to a pack that is not loaded".to_owned(),
+                    };
+                    ("unknown-rule", format!("there is no rule `{id}`"), help)
+                }
+            };
+            findings.push(Finding {
+                rule,
+                severity: Severity::Warning,
+                code,
+                path,
+                message,
+                help,
+            });
+        }
+    }
+    findings
+}
+
+fn in_cycles(rules: &[LoadedRule]) -> Vec<usize> {
+    let ids: HashMap<&Slug, usize> = rules
+        .iter()
+        .enumerate()
+        .map(|(at, loaded)| (&loaded.rule.id, at))
+        .collect();
+    let next = |at: usize| {
+        let rule = rules.get(at).map(|loaded| &loaded.rule);
+        rule.into_iter()
+            .flat_map(|rule| &rule.specializes)
+            .filter_map(|id| ids.get(id).copied())
+    };
+    (0..rules.len())
+        .filter(|&start| {
+            let mut seen = BTreeSet::new();
+            let mut open: Vec<usize> = next(start).collect();
+            while let Some(at) = open.pop() {
+                if at == start {
+                    return true;
+                }
+                if seen.insert(at) {
+                    open.extend(next(at));
+                }
+            }
+            false
+        })
+        .collect()
+}
+
+/// Rules whose every match is also one of a rule that specializes them, and so explains them better.
+fn hidden(rules: &[LoadedRule]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (special, reached) in generals(rules).into_iter().enumerate() {
+        let Some(above) = rules.get(special) else { continue };
+        for general in reached {
+            let Some(loaded) = rules.get(general) else { continue };
+            let replaced = loaded.rule.replaced_by.as_ref() == Some(&above.rule.id);
+            if !replaced && implies(&loaded.rule.matches, &above.rule.matches) {
+                findings.push(Finding {
+                    rule: general,
+                    severity: Severity::Warning,
+                    code: "unreachable",
+                    path: "match".to_owned(),
+                    message: format!(
+                        "whenever this matches, `{}` matches, too, and takes its place",
+                        above.rule.id
+                    ),
+                    help: format!(
+                        "`{}` says that it is the special case: it must ask for more",
+                        above.rule.id
+                    ),
+                });
+            }
+        }
+    }
+    findings
+}
+
+/// Whether whatever fits the first block fits the second, as far as their words show.
+fn implies(narrow: &Block, wide: &Block) -> bool {
+    let narrow = leaves(narrow);
+    leaves(wide)
+        .iter()
+        .all(|wanted| narrow.iter().any(|given| gives(given, wanted)))
+}
+
+fn gives(given: &Leaf<'_>, wanted: &Leaf<'_>) -> bool {
+    match (given, wanted) {
+        (Leaf::Kind(given), Leaf::Kind(wanted)) => given.iter().all(|kind| wanted.0.contains(kind)),
+        (Leaf::Fault(given), Leaf::Fault(wanted)) => given.iter().all(|token| wanted.0.contains(token)),
+        _ => given.to_string() == wanted.to_string(),
+    }
+}
