@@ -165,10 +165,13 @@ impl Backtrace {
             scan::between(text, "[exception RIP: ", "]").or_else(|| text.strip_prefix("[exception RIP: "))
         {
             self.close_exception(None);
-            let symbol = scan::symbol_ref(place.trim_end_matches(']'));
+            let place = place.trim_end_matches(']');
+            let symbol = scan::symbol_ref(place);
+            // At a function's first byte `crash` leaves the offset out.
+            let bare = (symbol.is_none() && scan::is_symbol(place)).then_some(place);
             self.dump = Some(Exception {
-                symbol: symbol.as_ref().map(|symbol| symbol.symbol.to_owned()),
-                offset: symbol.as_ref().and_then(|symbol| symbol.offset),
+                symbol: symbol.as_ref().map(|symbol| symbol.symbol).or(bare).map(str::to_owned),
+                offset: symbol.as_ref().map_or(bare.map(|_| 0), |symbol| symbol.offset),
                 // `[exception RIP: crashlab_spin+29]` has no module; some builds print it behind the bracket.
                 module: None,
                 values: Vec::new(),

@@ -121,6 +121,8 @@ fn collect(text: &str) -> Session<'_> {
             code.take(text);
         }
     }
+    // A paste may end inside an exception frame.
+    session.backtraces.iter_mut().for_each(Backtrace::end);
     session
 }
 

@@ -28,6 +28,19 @@ PID: 31     TASK: ffff880100000000  CPU: 3   COMMAND: \"kswapd0\"
 ";
 
 #[test]
+fn a_paste_may_end_inside_the_exception_frame() {
+    let head: String = BACKTRACE.split_inclusive('\n').take(9).collect();
+    let fault = read_text(&head).fault.unwrap();
+    assert_eq!(fault.symbol.as_deref(), Some("down_read_trylock"));
+    assert_eq!(fault.registers.get("rbx"), Some(&VirtAddr(0xffff_882b_47dd_adc0)));
+    // At a function's first byte there is no offset.
+    let fault = read_text(&BACKTRACE.replace("down_read_trylock+9", "strchr"))
+        .fault
+        .unwrap();
+    assert_eq!((fault.symbol.as_deref(), fault.offset), (Some("strchr"), Some(0)));
+}
+
+#[test]
 fn a_backtrace_alone_tells_kind_fault_and_frames() {
     let report = read_text(BACKTRACE);
     let panic = report.panic.unwrap();
