@@ -13,6 +13,7 @@
 //! - [`console`]: kernel text of any age and source → facts. Knows no dump.
 //! - [`crash`]: the one plain record, [`crash::CrashReport`], that everything meets at.
 //! - [`extract`]: one input → one or more reports, from whichever of the above can read it.
+//! - [`grouping`]: how alike crashes are, and groups of them. Sees reports only.
 //! - [`rules`]: the knowledge base and its three-valued verdicts over a report.
 //! - [`corpus`]: crashes that prove the rules; reads them through `extract`.
 //! - [`output`]: verdicts and reports for people and machines.
@@ -27,6 +28,7 @@ pub mod corpus;
 pub mod crash;
 pub mod dump;
 pub mod extract;
+pub mod grouping;
 pub mod input;
 pub mod kernel;
 pub mod output;

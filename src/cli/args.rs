@@ -43,6 +43,10 @@ pub enum Command {
     Identify(Identify),
     /// Print the facts of a crash, without judging them
     Extract(Extract),
+    /// Say how alike two crashes are, and where they part
+    Compare(Compare),
+    /// Put crashes into groups that are probably one bug each
+    Group(Group),
     /// Print the kernel log out of a dump, as dmesg would
     Log(Log),
     /// Name the symbols at addresses of a dump, or the addresses of symbols
@@ -101,6 +105,32 @@ pub struct Extract {
     /// Give the stacks of the blocked tasks (dumps only)
     #[arg(long)]
     pub tasks: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Compare {
+    /// A dump, kernel log, pasted `crash` session or report
+    #[arg(value_name = "A")]
+    pub first: PathBuf,
+    /// Another
+    #[arg(value_name = "B")]
+    pub second: PathBuf,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Group {
+    /// Dumps, kernel logs, pasted `crash` sessions or reports
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<PathBuf>,
+    /// From which similarity on a crash of another signature joins a group, 0 to 1 (0.75 when not given)
+    #[arg(long, value_name = "SIMILARITY")]
+    pub alike: Option<f64>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
 }
 
 #[derive(Debug, clap::Args)]

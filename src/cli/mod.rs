@@ -1,7 +1,9 @@
 //! The command line: arguments in, exit code out. Holds no logic that a library user would miss.
 
 mod args;
+mod compare;
 mod extract;
+mod group;
 mod identify;
 mod jobs;
 mod knowledge;
@@ -69,6 +71,8 @@ pub fn main() -> ExitCode {
     let outcome = match &args.command {
         Command::Identify(arguments) => identify::run(arguments, &mut sink),
         Command::Extract(arguments) => extract::run(arguments, &mut sink),
+        Command::Compare(arguments) => compare::run(arguments, &mut sink),
+        Command::Group(arguments) => group::run(arguments, &mut sink),
         Command::Log(arguments) => log::run(arguments, &mut sink),
         Command::Sym(arguments) => sym::run(arguments, &mut sink),
         Command::Read(arguments) => read::run(arguments, &mut sink),

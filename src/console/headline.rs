@@ -310,13 +310,20 @@ fn harmless(text: &str) -> bool {
     WORDS.iter().any(|word| text.contains(word))
 }
 
-/// Whether `needle` stands at the start of the message, or behind at most a few words that end in `: ` or in `[ `.
+/// What follows `needle`, where that stands at the start of the message, or behind at most a few words that end in `: `,
+/// in `[ ` or in `] `.
 fn at_start<'a>(text: &'a str, needle: &str) -> Option<&'a str> {
-    let at = text.find(needle)?;
-    let before = text.get(..at)?;
-    let sound = before.is_empty()
-        || (before.len() <= 40 && (before.ends_with(": ") || before.ends_with("[ ") || before.ends_with("] ")));
-    sound.then(|| text.get(at + needle.len()..).unwrap_or_default())
+    const REACH: usize = 40;
+    if let Some(rest) = text.strip_prefix(needle) {
+        return Some(rest);
+    }
+    let first = *needle.as_bytes().first()?;
+    let window = text.as_bytes().get(..text.len().min(REACH + 1))?;
+    window
+        .windows(3)
+        .enumerate()
+        .filter(|(_, bytes)| matches!(bytes, [b':' | b'[' | b']', b' ', byte] if *byte == first))
+        .find_map(|(at, _)| text.get(at + 2..)?.strip_prefix(needle))
 }
 
 fn simple(text: &str) -> Option<Headline> {

@@ -51,6 +51,26 @@ pub fn read(text: &[u8], source: &Source) -> Vec<CrashReport> {
         .collect()
 }
 
+/// Whether a part of a text names a failure, for one who cannot keep the whole.
+pub fn may_tell(part: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(part);
+    let mut at = 0;
+    while let Some(hit) = headline::PREFILTER.find_at(&text, at) {
+        let before = text.get(..hit.start()).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |feed| feed + 1);
+        let rest = text.get(hit.end()..).unwrap_or_default();
+        let end = hit.end() + rest.find('\n').unwrap_or(rest.len());
+        let tells = |line: line::Prefix<'_>| {
+            headline::classify(line.body).is_some_and(|headline| headline.class != Class::Context)
+        };
+        if with_line(text.get(start..end).unwrap_or_default(), tells) {
+            return true;
+        }
+        at = end;
+    }
+    false
+}
+
 /// Reads the lines of one kernel's log, as [`crate::kernel`] gets it out of a dump: one boot, whatever its times say.
 /// The source is kept as it is.
 pub fn read_dump_log(log: &str, source: &Source) -> CrashReport {

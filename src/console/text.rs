@@ -72,9 +72,10 @@ impl<'a> Text<'a> {
         let mut boots = Vec::new();
         let mut boot = Boot::starting_at(0);
         let mut highest: f64 = 0.0;
+        let mut next = self.marked.iter().copied().peekable();
         for number in 0..self.len() {
             let raw = self.raw(number);
-            let marked = self.is_marked(number);
+            let marked = next.next_if_eq(&number).is_some();
             let seconds = quick_seconds(raw).or_else(|| {
                 // Behind a syslog prefix: slower, so only where something else may matter too.
                 if marked {

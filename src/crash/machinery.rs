@@ -76,6 +76,10 @@ pub fn is_machinery(symbol: &str) -> bool {
 /// like, any number of them, and without the leading dot of powerpc's ELFv1 code symbols.
 pub fn normalise_symbol(symbol: &str) -> &str {
     let mut name = symbol.strip_prefix('.').unwrap_or(symbol);
+    // Nearly every name: no suffix at all.
+    if !name.as_bytes().contains(&b'.') {
+        return name;
+    }
     while let Some((rest, suffix)) = name.rsplit_once('.') {
         if rest.is_empty() || !is_compiler_suffix(suffix) {
             break;

@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::ExtractError;
+use crate::console;
 use crate::dump;
-use crate::input::{self, Input};
+use crate::input::{self, Input, Limits};
 
 /// One input: the paths that were given for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +24,14 @@ impl Job {
 
     /// Opens every part, and looks for those that were not named.
     pub fn open(&self) -> Result<Vec<Input>, ExtractError> {
+        let limits = Limits {
+            telling: console::may_tell,
+            ..Limits::default()
+        };
         let mut parts = self
             .paths
             .iter()
-            .map(|path| input::open(path))
+            .map(|path| input::open_with(path, &limits))
             .collect::<Result<Vec<_>, _>>()?;
         let siblings = dump::find_siblings(&parts);
         parts.extend(siblings);

@@ -6,6 +6,7 @@
 mod error;
 mod file;
 mod foreign;
+mod long_text;
 mod open;
 mod sniff;
 mod spool;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{CountedFile, CountedStream, ReadCounter};
+use super::long_text::LongText;
 use super::sniff::{self, Kind};
 use super::spool::{self, Spool};
 use super::{Content, Input, InputError, ReadAt};
@@ -21,8 +22,11 @@ const BUFFER: usize = 1 << 18;
 /// How much an input may make this process take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The longest text, in bytes; what follows is not read.
+    /// How much of a text is kept, in bytes. One that is longer than three quarters of this loses, between its first
+    /// half and its last quarter, the parts of which `telling` says no.
     pub text: u64,
+    /// Whether a part of a text that is too long to be kept whole tells something.
+    pub telling: fn(&[u8]) -> bool,
     /// How many wrappers around each other are followed.
     pub nesting: usize,
     /// What may be unpacked, however small the file is, in bytes.
@@ -37,7 +41,8 @@ impl Default for Limits {
     fn default() -> Self {
         // Dumps of mostly empty machines shrink a thousandfold, but what is not zero in them at most about tenfold.
         Self {
-            text: 512 << 20,
+            text: 256 << 20,
+            telling: |_| true,
             nesting: 4,
             unpacked: 16 << 30,
             unpacked_ratio: 2000,
@@ -247,14 +252,21 @@ impl Opening<'_> {
         Ok((Content::Dump(Arc::new(spool)), cut_short))
     }
 
-    fn text(&self, stream: Box<dyn Read>) -> (Content, Option<String>) {
-        let limit = self.limits.text;
-        let mut text = Vec::new();
-        let result = stream.take(limit.saturating_add(1)).read_to_end(&mut text);
-        let mut cut_short = result.err().map(|error| why(&error));
-        if text.len() as u64 > limit {
-            text.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-            cut_short = Some(format!("only the first {limit} bytes of the text were read"));
+    fn text(&self, mut stream: Box<dyn Read>) -> (Content, Option<String>) {
+        let limit = usize::try_from(self.limits.text).unwrap_or(usize::MAX);
+        let mut long = LongText::new(limit, self.limits.telling);
+        let mut buf = vec![0; BUFFER];
+        let mut cut_short = loop {
+            let (count, failure) = fill(&mut stream, &mut buf);
+            long.push(buf.get(..count).unwrap_or_default());
+            if count < buf.len() || failure.is_some() {
+                break failure.map(|error| why(&error));
+            }
+        };
+        let (mut text, left_out) = long.finish();
+        if left_out > 0 {
+            let note = format!("{left_out} bytes in the middle of this long text were left out");
+            cut_short = cut_short.or(Some(note));
         }
         if sniff::is_utf16(&text) {
             text = from_utf16(&text).into_bytes();

@@ -4,6 +4,7 @@
 
 pub mod crash;
 pub mod json;
+pub mod likeness;
 pub mod page;
 pub mod rules;
 pub mod sarif;

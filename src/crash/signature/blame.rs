@@ -5,7 +5,6 @@
 
 use super::super::machinery::{Roles, family, normalise_symbol, roles, unify_syscall};
 use super::super::{CrashReport, Detector, FaultRole, Frame, Panic, PanicKind};
-use super::DEPTH;
 
 struct Candidate<'a> {
     name: &'a str,
@@ -14,8 +13,8 @@ struct Candidate<'a> {
     eligible: bool,
 }
 
-/// The names that a crash is known by: the blamed function's first.
-pub fn names(report: &CrashReport, panic: &Panic) -> Vec<String> {
+/// The names that a crash is known by, at most `depth`: the blamed function's first.
+pub fn names(report: &CrashReport, panic: &Panic, depth: usize) -> Vec<String> {
     if panic.kind == PanicKind::Sysrq {
         // Somebody asked for it: no function is to blame, and all of them are one.
         return Vec::new();
@@ -60,7 +59,7 @@ pub fn names(report: &CrashReport, panic: &Panic) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut push = |name: &str| {
         let name = family(&unify_syscall(name)).to_owned();
-        if names.last() != Some(&name) && names.len() < DEPTH {
+        if names.last() != Some(&name) && names.len() < depth {
             names.push(name);
         }
     };

@@ -21,9 +21,8 @@ const DEPTH: usize = 3;
 /// The signature of a report's crash; `None` when it holds none.
 pub fn of(report: &CrashReport) -> Option<Signature> {
     let panic = report.panic.as_ref()?;
-    let blamed = blame::names(report, panic);
-    let function = blamed.first().cloned();
-    let frames: Vec<String> = blamed.into_iter().take(DEPTH).collect();
+    let frames = blame::names(report, panic, DEPTH);
+    let function = frames.first().cloned();
     let title = match &function {
         Some(function) => format!("{} in {function}", words(panic.kind)),
         None => words(panic.kind).to_owned(),
@@ -52,6 +51,13 @@ pub fn of(report: &CrashReport) -> Option<Signature> {
         id: format!("v{VERSION}-{:016x}", hash.0),
         frames,
     })
+}
+
+/// The normalised names of the stack from the blamed function outwards, at most `depth`: without plumbing, entry code,
+/// `?` frames and inlined ones.
+pub fn stack(report: &CrashReport, depth: usize) -> Vec<String> {
+    let Some(panic) = &report.panic else { return Vec::new() };
+    blame::names(report, panic, depth)
 }
 
 /// A class of failure in the field's words.

@@ -124,12 +124,17 @@ pub(super) fn adjacent(items: &[FrameItem], within: Option<u32>, context: &Conte
 
 pub(super) fn any(tokens: &[FrameSymbol], within: Option<u32>, context: &Context<'_>) -> Answer {
     let (frames, complete) = scope(within, context);
-    let found = |lenient| {
-        frames
-            .iter()
-            .any(|frame| tokens.iter().any(|token| taken(fit(token, frame), lenient)))
-    };
-    answer(found, complete)
+    let mut unsure = !complete;
+    for frame in frames {
+        for token in tokens {
+            match fit(token, frame) {
+                Match::Sure => return Answer::Yes,
+                Match::Maybe => unsure = true,
+                Match::No => {}
+            }
+        }
+    }
+    if unsure { Answer::Unknown } else { Answer::No }
 }
 
 pub(super) fn found_ordered(items: &[FrameItem], within: Option<u32>, context: &Context<'_>) -> Option<String> {

@@ -21,6 +21,8 @@ pub struct Symbol {
     name: String,
     offset: Option<u64>,
     wild: bool,
+    /// How many bytes of the name stand before the first `*`.
+    literal: usize,
     spells_suffix: bool,
     /// The one spelling of a system call's name, when it is one.
     syscall: Option<String>,
@@ -56,6 +58,12 @@ impl Symbol {
     /// Holds the token against a place. Compiler suffixes count only when the token names one, and a system call has
     /// one name however its wrappers are called (`SyS_read`, `__x64_sys_read`).
     pub fn fits(&self, symbol: &str, module: Option<&str>, offset: Option<u64>) -> Fit {
+        // Nearly every place is another one, which its first letters tell before suffixes are looked at.
+        let literal = self.name.get(..self.literal).unwrap_or_default();
+        let begins = symbol.starts_with(literal) || symbol.starts_with('.') || literal.starts_with('.');
+        if self.syscall.is_none() && !begins {
+            return Fit::No;
+        }
         let name = if self.spells_suffix {
             symbol
         } else {
@@ -136,6 +144,7 @@ impl Word for Symbol {
             name: name.to_owned(),
             offset,
             wild: name.contains('*'),
+            literal: name.find('*').unwrap_or(name.len()),
             spells_suffix,
             syscall: (!spells_suffix && syscall.starts_with("sys_")).then(|| syscall.into_owned()),
         })

@@ -337,16 +337,14 @@ impl Word for Glob {
 /// Matches `*` only, in linear space and at most quadratic time: the first part is anchored, each further one is looked
 /// for behind the last.
 pub(in crate::rules) fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
+    let Some((first, behind)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
     let Some(mut rest) = text.strip_prefix(first) else {
         return false;
     };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
+    let (middle, last) = behind.rsplit_once('*').unwrap_or(("", behind));
+    for part in middle.split('*').filter(|part| !part.is_empty()) {
         match rest.find(part).and_then(|at| rest.get(at + part.len()..)) {
             Some(after) => rest = after,
             None => return false,
