@@ -77,6 +77,12 @@ impl PagedBytes {
         bytes
     }
 
+    /// All of it, read at once and not kept; `None` where the dump lacks a part. Whoever made the table has bounded it.
+    pub(super) fn whole(&self) -> Option<Vec<u8>> {
+        let len = usize::try_from(self.len).ok()?;
+        self.memory.bytes(VirtAddr(self.start), len).ok()
+    }
+
     /// The part of the table on the page of `at`.
     fn page_range(&self, at: u64) -> Range<u64> {
         let start = at / PAGE * PAGE;

@@ -23,8 +23,9 @@ pub fn interrupts(
     let hot = || {
         // 6.2 to 6.14; the offset as it was in all of them, should types not tell.
         const OFFSET: u64 = 32;
+        let hot = symbols.per_cpu("pcpu_hot", cpu)?;
         let offset = types.offset_of("pcpu_hot", "hardirq_stack_ptr").unwrap_or(OFFSET);
-        symbols.per_cpu("pcpu_hot", cpu)?.checked_add(offset)
+        hot.checked_add(offset)
     };
     let pointer = ["hardirq_stack_ptr", "irq_stack_ptr"]
         .into_iter()

@@ -103,22 +103,21 @@ impl<'a> Tasks<'a> {
 
     /// `THREAD_SIZE`.
     pub fn stack_size(&self) -> u64 {
-        let by_type = self.types.size_of("thread_union");
         // The linker script gives the first task's stack exactly that room.
-        let by_symbol = || {
-            [
-                ("__start_init_stack", "__end_init_stack"),
-                ("__start_init_task", "__end_init_task"),
-            ]
-            .into_iter()
-            .find_map(|(start, end)| {
-                let start = self.symbols.by_name(start)?;
-                self.symbols.by_name(end)?.0.checked_sub(start.0)
-            })
-        };
-        by_type
-            .or_else(by_symbol)
-            .filter(|size| size.is_power_of_two() && (4096..=256 * 1024).contains(size))
+        let by_symbol = [
+            ("__start_init_stack", "__end_init_stack"),
+            ("__start_init_task", "__end_init_task"),
+        ]
+        .into_iter()
+        .find_map(|(start, end)| {
+            let start = self.symbols.by_name(start)?;
+            self.symbols.by_name(end)?.0.checked_sub(start.0)
+        });
+        let is_size = |size: &u64| size.is_power_of_two() && (4096..=256 * 1024).contains(size);
+        // Not all kernels' types have the union, and to learn that costs a walk over all of them.
+        by_symbol
+            .filter(is_size)
+            .or_else(|| self.types.size_of("thread_union").filter(is_size))
             .unwrap_or(USUAL_STACK_SIZE)
     }
 

@@ -4,12 +4,16 @@
 //! its first files), so types are indexed only as far as a question needs: most questions touch some dozen pages.
 //! A question about a name that does not exist reads them all.
 //!
+//! Since 7.0 the types with names follow those without and ascend by name (the kernel's own search relies on it, as
+//! kernel/bpf/btf.c finds by `named_start_id`): there the names are halved, and only where each type starts has to be
+//! known of all.
+//!
 //! A module's BTF is "split": its type numbers and string offsets go on where vmlinux's end.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::path::{Step, steps};
 use super::{Bits, Kind, Member, Source, Types};
@@ -62,6 +66,8 @@ pub struct Btf {
     /// The offset of the first string here: 0, or the length of the base's.
     first_string: u64,
     index: Mutex<Index>,
+    /// How many nameless types precede the named ones, where those ascend.
+    nameless: OnceLock<Option<u32>>,
 }
 
 /// The types found so far.
@@ -73,6 +79,8 @@ struct Index {
     next: u64,
     /// Nothing more can be read.
     done: bool,
+    /// How many of the types have their names in `names`.
+    named: usize,
     /// Definitions by the hash of their names, ascending.
     names: HashMap<u64, Vec<u32>>,
 }
@@ -95,6 +103,13 @@ impl Type {
 
     fn is_record(&self) -> bool {
         matches!(self.kind, kind::STRUCT | kind::UNION)
+    }
+
+    fn is_definition(&self) -> bool {
+        matches!(
+            self.kind,
+            kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::TYPEDEF | kind::FLOAT | kind::ENUM64
+        )
     }
 
     fn is_alias(&self) -> bool {
@@ -178,6 +193,7 @@ impl Btf {
             first,
             first_string,
             index: Mutex::default(),
+            nameless: OnceLock::new(),
         })
     }
 
@@ -189,42 +205,72 @@ impl Btf {
     }
 
     /// Takes one more type into the index.
-    fn index_next(&self, index: &mut Index) -> Option<(Id, Type)> {
+    fn index_next(&self, index: &mut Index) -> Option<Type> {
         if index.done {
             return None;
         }
-        let found = self
-            .type_at(index.next)
-            .and_then(|found| Some((found, found.data_len()?)));
-        let Some((found, data_len)) = found else {
+        let found = self.type_at(index.next);
+        self.index_type(index, found)
+    }
+
+    /// Takes the type that was found where the index ends into it.
+    fn index_type(&self, index: &mut Index, found: Option<Type>) -> Option<Type> {
+        let behind = found.and_then(|found| found.data.checked_add(found.data_len()?));
+        let (Some(found), Some(behind)) = (found, behind) else {
             index.done = true;
             return None;
         };
-        let id = self.first.checked_add(index.offsets.len() as u32)?;
+        self.first.checked_add(index.offsets.len() as u32)?;
         index.offsets.push(index.next as u32);
-        index.next = found.data + data_len;
-        let is_definition = matches!(
-            found.kind,
-            kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::TYPEDEF | kind::FLOAT | kind::ENUM64
-        );
-        if is_definition && let Some(name) = self.string(found.name).filter(|name| !name.is_empty()) {
+        index.next = behind;
+        Some(found)
+    }
+
+    /// Takes all types into the index. Read as a whole, the pages are unpacked on all cores.
+    fn index_all(&self, index: &mut Index) {
+        let whole = self.types.whole();
+        while !index.done {
+            let found = match &whole {
+                Some(bytes) => raw_at(bytes, index.next).map(|raw| self.decode(index.next, raw)),
+                None => self.type_at(index.next),
+            };
+            self.index_type(index, found);
+        }
+    }
+
+    /// Takes one more type's name into the index.
+    fn name_next(&self, index: &mut Index) -> Option<()> {
+        let known = index.offsets.get(index.named).copied();
+        let found = match known {
+            Some(offset) => self.type_at(u64::from(offset))?,
+            None => self.index_next(index)?,
+        };
+        let id = self.first.checked_add(index.named as u32)?;
+        index.named += 1;
+        if found.is_definition()
+            && let Some(name) = self.string(found.name).filter(|name| !name.is_empty())
+        {
             index.names.entry(hash(&name)).or_default().push(id);
         }
-        Some((id, found))
+        Some(())
     }
 
     fn type_at(&self, offset: u64) -> Option<Type> {
         let mut raw = [0; Type::SIZE as usize];
         self.types.copy(offset, &mut raw)?;
-        let [name, info, size_or_type] = words(self.abi, &raw);
-        Some(Type {
+        Some(self.decode(offset, &raw))
+    }
+
+    fn decode(&self, offset: u64, raw: &[u8; Type::SIZE as usize]) -> Type {
+        let [name, info, size_or_type] = words(self.abi, raw);
+        Type {
             data: offset + Type::SIZE,
             name: u64::from(name),
             kind: info >> 24 & 0x1f,
             len: info & 0xffff,
             flag: info >> 31 != 0,
             size_or_type,
-        })
+        }
     }
 
     /// The type with number `id`, and the BTF that has it (and its data).
@@ -283,6 +329,10 @@ impl Btf {
             Some("enum") => matches!(found.kind, kind::ENUM | kind::ENUM64),
             Some(_) => false,
         };
+        if let Some(nameless) = self.nameless() {
+            let base = || self.base.as_ref()?.find(name);
+            return self.find_ascending(nameless, name.as_bytes(), fits).or_else(base);
+        }
         let hash = hash(name.as_bytes());
         let mut checked = 0;
         loop {
@@ -296,7 +346,7 @@ impl Btf {
                 if !fresh.is_empty() {
                     break fresh.to_vec();
                 }
-                let Some(_) = self.index_next(&mut index) else {
+                let Some(()) = self.name_next(&mut index) else {
                     break Vec::new();
                 };
             };
@@ -312,6 +362,53 @@ impl Btf {
                 }
             }
         }
+    }
+
+    /// How many nameless types precede the named ones, if they stand like that: the build meets `long unsigned int` or
+    /// the like in its first types, which a sorted BTF has behind some ten thousand others.
+    fn nameless(&self) -> Option<u32> {
+        const SAMPLE: usize = 256;
+        *self.nameless.get_or_init(|| {
+            let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+            for number in 0..SAMPLE {
+                let found = match index.offsets.get(number).copied() {
+                    Some(offset) => self.type_at(u64::from(offset))?,
+                    None => self.index_next(&mut index)?,
+                };
+                if found.name != 0 {
+                    return None;
+                }
+            }
+            self.index_all(&mut index);
+            let is_nameless = |offset: &u32| self.type_at(u64::from(*offset)).is_some_and(|found| found.name == 0);
+            Some(index.offsets.partition_point(is_nameless) as u32)
+        })
+    }
+
+    /// The first definition called `name` among types that ascend by name from the one behind `nameless` on.
+    fn find_ascending(&self, nameless: u32, name: &[u8], fits: impl Fn(&Type) -> bool) -> Option<(Id, Type)> {
+        /// A structure, a function, a variable, … may share a name.
+        const MAX_NAMESAKES: u32 = 64;
+        let at = |number: u32| {
+            let id = self.first.checked_add(number)?;
+            let (_, found) = self.get(id)?;
+            Some((id, found, self.string(found.name)?))
+        };
+        let count = self.index.lock().unwrap_or_else(PoisonError::into_inner).offsets.len() as u32;
+        let (mut low, mut high) = (nameless, count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if at(middle)?.2.as_slice() < name {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        (low..count.min(low.saturating_add(MAX_NAMESAKES)))
+            .map_while(at)
+            .take_while(|(_, _, found)| found == name)
+            .find(|(_, found, _)| found.is_definition() && fits(found))
+            .map(|(id, found, _)| (id, found))
     }
 
     /// The type behind typedefs and qualifiers.
@@ -560,6 +657,11 @@ impl Types for Btf {
 fn words(abi: Abi, raw: &[u8; 12]) -> [u32; 3] {
     let [a, b, c, d, e, f, g, h, i, j, k, l] = *raw;
     [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(|word| abi.uint(&word) as u32)
+}
+
+/// The fixed part of the type at `offset` of `bytes`.
+fn raw_at(bytes: &[u8], offset: u64) -> Option<&[u8; Type::SIZE as usize]> {
+    bytes.get(usize::try_from(offset).ok()?..)?.first_chunk()
 }
 
 fn hash(name: &[u8]) -> u64 {

@@ -124,6 +124,45 @@ fn plain(offset: u64, size: u64, kind: Kind) -> Option<Member> {
     })
 }
 
+/// Nameless types, then named ones in the order of their names, as the build sorts them since 7.0.
+fn sorted() -> Builder {
+    let mut btf = Builder::new();
+    for _ in 0..300 {
+        btf.put("", 2, 0, false, 302, &[]); // 1 to 300: int *
+    }
+    btf.put("alpha", 12, 2, false, 1, &[]); // 301: a function
+    btf.int("int", 4, true); // 302
+    btf.put("rq", 12, 2, false, 1, &[]); // 303: a function
+    btf.record(4, "rq", 16, &[("cpu", 302, 64, 0)]); // 304
+    btf.record(4, "zone", 24, &[("next", 1, 0, 0), ("id", 302, 128, 0)]); // 305
+    btf
+}
+
+#[test]
+fn names_that_ascend_are_found_like_others() {
+    let (_, btf) = open(sorted().bytes());
+    let btf = Arc::new(btf.unwrap());
+    assert_eq!(btf.offset_of("rq", "cpu"), Some(8));
+    assert_eq!(btf.offset_of("struct zone", "id"), Some(16));
+    assert_eq!(btf.size_of("int"), Some(4));
+    for missing in ["alpha", "alph", "m", "zones", "union rq"] {
+        assert_eq!(btf.size_of(missing), None, "{missing}");
+    }
+    // On top of it, a module's: sorted too, or with a few types only.
+    let mut module = Builder {
+        base_strings: sorted().strings.len() as u32,
+        ..Builder::default()
+    };
+    module.record(4, "widget", 8, &[("id", 302, 32, 0)]);
+    let split = module.bytes();
+    let len = split.len() as u64;
+    let memory = TestMemory::one(AT, split).reader();
+    let split = Btf::open_split(&memory, VirtAddr(AT), len, btf).unwrap();
+    assert_eq!(split.offset_of("widget", "id"), Some(4));
+    assert_eq!(split.offset_of("zone", "id"), Some(16));
+    assert_eq!(split.size_of("gadget"), None);
+}
+
 #[test]
 fn members_are_found_by_path() {
     let (_, btf) = open(kernel().bytes());
