@@ -5,14 +5,19 @@ use crate::addr::{PhysAddr, VirtAddr};
 use crate::dump::{MemoryError, PhysicalMemory};
 
 const PAGE: u64 = 4096;
-const TABLE_SLOTS: usize = 64;
+/// Every walk goes through the same few tables, and two of them may well fall into one set: several have room there.
+const TABLE_SETS: usize = 16;
+const TABLES_OF_A_SET: usize = 4;
 const TRANSLATION_SLOTS: usize = 1024;
 
-/// Direct-mapped caches of fixed size: about 300 KiB when full.
+/// Caches of fixed size: about 300 KiB when full.
 pub(super) struct Cache {
-    tables: Vec<Option<TablePage>>,
+    tables: Vec<TableSet>,
     translations: Vec<Option<Leaf>>,
 }
+
+/// Pages of tables, that used last first.
+type TableSet = Vec<TablePage>;
 
 struct TablePage {
     start: u64,
@@ -22,13 +27,13 @@ struct TablePage {
 /// Physical memory as a walk reads it: entry by entry, a page at a time.
 pub(crate) struct TableMemory<'a> {
     memory: &'a dyn PhysicalMemory,
-    pages: &'a mut [Option<TablePage>],
+    sets: &'a mut [TableSet],
 }
 
 impl Cache {
     pub(super) fn new() -> Cache {
         Cache {
-            tables: (0..TABLE_SLOTS).map(|_| None).collect(),
+            tables: (0..TABLE_SETS).map(|_| TableSet::new()).collect(),
             translations: vec![None; TRANSLATION_SLOTS],
         }
     }
@@ -36,7 +41,7 @@ impl Cache {
     pub(super) fn tables<'a>(&'a mut self, memory: &'a dyn PhysicalMemory) -> TableMemory<'a> {
         TableMemory {
             memory,
-            pages: &mut self.tables,
+            sets: &mut self.tables,
         }
     }
 
@@ -57,19 +62,23 @@ impl<'a> TableMemory<'a> {
     pub(crate) fn entry(&mut self, at: PhysAddr) -> Result<u64, MemoryError> {
         let start = at.0 & !(PAGE - 1);
         let within = (at.0 - start) as usize;
-        let slot = self.pages.get_mut(slot(start, TABLE_SLOTS));
-        if let Some(Some(page)) = &slot
-            && page.start == start
-            && let Some(entry) = word(&page.bytes, within)
+        let mut set = self.sets.get_mut(slot(start, TABLE_SETS));
+        if let Some(set) = &mut set
+            && let Some(index) = set.iter().position(|page| page.start == start)
+            && let Some(found) = set.get_mut(..=index)
         {
-            return Ok(entry);
+            found.rotate_right(1);
+            if let Some(entry) = found.first().and_then(|page| word(&page.bytes, within)) {
+                return Ok(entry);
+            }
         }
         let mut bytes = vec![0; PAGE as usize];
         match self.memory.read(PhysAddr(start), &mut bytes) {
             Ok(()) => {
                 let entry = word(&bytes, within).unwrap_or(0);
-                if let Some(slot) = slot {
-                    *slot = Some(TablePage { start, bytes });
+                if let Some(set) = set {
+                    set.truncate(TABLES_OF_A_SET - 1);
+                    set.insert(0, TablePage { start, bytes });
                 }
                 Ok(entry)
             }
@@ -90,4 +99,53 @@ fn slot(address: u64, slots: usize) -> usize {
 fn word(bytes: &[u8], at: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(8)?)?;
     Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Memory whose every word is its own address, and which counts how often it is read.
+    #[derive(Debug, Default)]
+    struct Counted(AtomicUsize);
+
+    impl PhysicalMemory for Counted {
+        fn read(&self, at: PhysAddr, buf: &mut [u8]) -> Result<(), MemoryError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            for (word, address) in buf.chunks_mut(8).zip((at.0..).step_by(8)) {
+                word.copy_from_slice(&address.to_le_bytes());
+            }
+            Ok(())
+        }
+
+        fn ranges(&self) -> &[Range<u64>] {
+            &[]
+        }
+    }
+
+    #[test]
+    fn tables_of_one_set_do_not_drive_each_other_out() {
+        let memory = Counted::default();
+        let mut cache = Cache::new();
+        let stride = PAGE * TABLE_SETS as u64;
+        let tables: Vec<u64> = (0..TABLES_OF_A_SET as u64).map(|number| number * stride).collect();
+        for at in (0..PAGE).step_by(8) {
+            for table in &tables {
+                let entry = cache.tables(&memory).entry(PhysAddr(table + at));
+                assert_eq!(entry, Ok(table + at));
+            }
+        }
+        assert_eq!(memory.0.load(Ordering::Relaxed), tables.len());
+        // One more drives out that used longest ago, and only that.
+        let mut tables_of = cache.tables(&memory);
+        let more = tables.len() as u64 * stride;
+        assert_eq!(tables_of.entry(PhysAddr(more)), Ok(more));
+        for table in tables.iter().skip(1) {
+            assert_eq!(tables_of.entry(PhysAddr(*table)), Ok(*table));
+        }
+        assert_eq!(memory.0.load(Ordering::Relaxed), tables.len() + 1);
+    }
 }
