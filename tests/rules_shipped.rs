@@ -17,6 +17,6 @@ fn the_shipped_rules_are_in_order() {
     assert_eq!(builtin.digest(), loading.base.digest());
     assert_eq!(builtin.rules().len(), loading.files);
     for loaded in builtin.rules() {
-        assert!(loaded.rule.root_cause.is_some(), "{}", loaded.rule.id);
+        assert!(loaded.rule().root_cause.is_some(), "{}", loaded.rule().id);
     }
 }

@@ -100,13 +100,13 @@ pub fn add_case(
             let why = first.map(|row| format!("{}: {}", row.answer.word(), row.predicate));
             let why = why.or_else(|| explained.reason.clone()).unwrap_or_default();
             return Err(AddError::NotMatched {
-                rule: loaded.rule.id.to_string(),
+                rule: loaded.rule().id.to_string(),
                 why,
             });
         }
         (Expectation::NoMatch, Some(tier)) if sure => {
             return Err(AddError::Matched {
-                rule: loaded.rule.id.to_string(),
+                rule: loaded.rule().id.to_string(),
                 tier,
             });
         }
@@ -114,7 +114,7 @@ pub fn add_case(
     }
     let (bytes, form, ending) = content(base, loaded, &parts, &report, tier);
     let stem = name.map_or_else(|| name_of(&report), str::to_owned);
-    let path = write(&corpus.join(loaded.rule.id.as_str()), expected, &stem, ending, &bytes)?;
+    let path = write(&corpus.join(loaded.id()), expected, &stem, ending, &bytes)?;
     Ok(Added {
         path,
         form,
@@ -125,7 +125,7 @@ pub fn add_case(
 
 /// How sure a rule is of a crash, a better one that explains it included.
 fn tier_of(found: &Identification, loaded: &LoadedRule) -> Option<Tier> {
-    let id = loaded.rule.id.as_str();
+    let id = loaded.id();
     found
         .matches
         .iter()

@@ -79,7 +79,7 @@ impl Count {
 /// What came of a corpus.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trial {
-    /// The rules, by id; drafts, which are never used, are left out.
+    /// The rules, by id; drafts, which are never used, are left out, and beside a pack the shipped rules without a case.
     pub rules: Vec<RuleTrial>,
     /// How many cases were run.
     pub cases: usize,
@@ -129,13 +129,8 @@ pub fn trial(base: &KnowledgeBase, corpus: &Corpus) -> Trial {
     let mut rules: BTreeMap<&str, RuleTrial> = base
         .rules()
         .iter()
-        .filter(|loaded| loaded.rule.status != Status::Draft)
-        .map(|loaded| {
-            (
-                loaded.rule.id.as_str(),
-                fresh(loaded.rule.id.as_str(), loaded.rule.status),
-            )
-        })
+        .filter(|loaded| loaded.status() != Status::Draft)
+        .map(|loaded| (loaded.id(), fresh(loaded.id(), loaded.status())))
         .collect();
     // A crash that looks like one rule's and is another's lies in both folders.
     let own: BTreeSet<(&str, &[u8])> = ran
@@ -147,7 +142,13 @@ pub fn trial(base: &KnowledgeBase, corpus: &Corpus) -> Trial {
         judge_own(base, one, &mut rules);
         judge_others(base, one, &own, &mut rules);
     }
-    let rules = rules.into_values().map(summed).collect();
+    // Beside a team's own rules, the shipped ones that the corpus says nothing of are of no interest.
+    let team = base.rules().iter().any(|loaded| !loaded.is_shipped());
+    let of_interest = |trial: &RuleTrial| {
+        let own = base.find(&trial.rule).is_some_and(|loaded| !loaded.is_shipped());
+        !team || own || trial.matches.of + trial.nomatches.of > 0 || !trial.problems.is_empty()
+    };
+    let rules = rules.into_values().filter(of_interest).map(summed).collect();
     Trial {
         rules,
         cases: corpus.cases.len(),
@@ -177,7 +178,7 @@ fn run<'c>(base: &KnowledgeBase, case: &'c Case) -> Result<Ran<'c>, (PathBuf, St
         .ok_or_else(|| unusable("this input tells of no crash".to_owned()))?;
     Ok(Ran {
         case,
-        rule: loaded.rule.id.to_string(),
+        rule: loaded.rule().id.to_string(),
         report,
         found,
         bytes: fs::read(&case.path).unwrap_or_default(),

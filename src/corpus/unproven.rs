@@ -16,7 +16,7 @@ pub fn unproven(base: &KnowledgeBase, corpus: &Corpus, diagnostics: &mut Diagnos
         .filter(|case| case.expected == Expectation::Match)
         .filter_map(|case| {
             let loaded = base.find(&case.rule)?;
-            if loaded.rule.specializes.is_empty() {
+            if loaded.rule().specializes.is_empty() {
                 return None;
             }
             // A case that cannot be read is `rules test`'s to tell.
@@ -25,7 +25,7 @@ pub fn unproven(base: &KnowledgeBase, corpus: &Corpus, diagnostics: &mut Diagnos
                 .matches
                 .into_iter()
                 .flat_map(|found| std::iter::once(found.rule).chain(found.folded));
-            Some((loaded.rule.id.as_str(), matched.collect()))
+            Some((loaded.id(), matched.collect()))
         })
         .collect();
     let mut of_rule: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -33,15 +33,12 @@ pub fn unproven(base: &KnowledgeBase, corpus: &Corpus, diagnostics: &mut Diagnos
         of_rule.entry(rule).or_default().extend(matched);
     }
     for (rule, matched) in of_rule {
-        let Some(loaded) = base
-            .find(rule)
-            .filter(|loaded| matched.contains(loaded.rule.id.as_str()))
-        else {
+        let Some(loaded) = base.find(rule).filter(|loaded| matched.contains(loaded.id())) else {
             continue;
         };
-        for (at, general) in loaded.rule.specializes.iter().enumerate() {
+        for (at, general) in loaded.rule().specializes.iter().enumerate() {
             let known = base.find(general.as_str());
-            if known.is_none_or(|known| matched.contains(known.rule.id.as_str())) {
+            if known.is_none_or(|known| matched.contains(known.id())) {
                 continue;
             }
             let message = format!("no case of this rule is matched by `{general}`");

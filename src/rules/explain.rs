@@ -10,7 +10,8 @@ use super::affected::Standing;
 use super::answer::Answer;
 use super::evaluate::{Context, Evidence, Part};
 use super::identify::{Tier, rows, standing_of, tier};
-use super::pack::{KnowledgeBase, LoadedRule};
+use super::loaded::LoadedRule;
+use super::pack::KnowledgeBase;
 use super::schema::{Scope, Status};
 use crate::crash::{CrashReport, Probe};
 
@@ -56,7 +57,7 @@ pub fn explain(loaded: &LoadedRule, report: &CrashReport, probe: Option<&dyn Pro
 }
 
 fn explain_in(loaded: &LoadedRule, context: &Context<'_>) -> Explanation {
-    let rule = &loaded.rule;
+    let rule = &loaded.rule();
     let evidence = rows(loaded, context);
     let answer = Answer::all(
         evidence
@@ -76,7 +77,7 @@ fn explain_in(loaded: &LoadedRule, context: &Context<'_>) -> Explanation {
         title: rule.title.as_str().to_owned(),
         status: rule.status,
         scope: rule.scope,
-        file: loaded.file.clone(),
+        file: loaded.file.to_string(),
         answer,
         tier,
         reason,
@@ -96,7 +97,7 @@ pub fn missing_by_one(
     let context = Context::new(report, probe);
     let mut close = Vec::new();
     for loaded in base.rules() {
-        let leaves = super::evaluate::leaves(&loaded.rule.matches);
+        let leaves = super::evaluate::leaves(&loaded.rule().matches);
         let mut failed = None;
         let mut failures = 0;
         let mut telling = false;
@@ -114,10 +115,10 @@ pub fn missing_by_one(
         }
         if failures == 1 && telling {
             let is_no = failed.is_some_and(Answer::is_no);
-            close.push((is_no, loaded.rule.scope, Reverse(leaves.len()), loaded));
+            close.push((is_no, loaded.rule().scope, Reverse(leaves.len()), loaded));
         }
     }
-    close.sort_by(|a, b| (a.0, a.1, a.2, &a.3.rule.id).cmp(&(b.0, b.1, b.2, &b.3.rule.id)));
+    close.sort_by(|a, b| (a.0, a.1, a.2, a.3.id()).cmp(&(b.0, b.1, b.2, b.3.id())));
     close
         .into_iter()
         .take(most)

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::advice::{Advice, advice};
 use super::affected::{Ceiling, Standing, standing};
 use super::answer::Answer;
-use super::evaluate::{Context, Evidence, Part, evidence, holds, tells};
-use super::pack::{KnowledgeBase, LoadedRule};
+use super::evaluate::{Context, Evidence, Part, evidence, holds, leaves, tells};
+use super::loaded::LoadedRule;
+use super::pack::KnowledgeBase;
 use super::reference::{Link, link};
 use super::schema::{Rule, Scope, Status};
 use crate::crash::{CrashReport, Probe};
@@ -131,16 +132,17 @@ pub fn identify_naively(base: &KnowledgeBase, report: &CrashReport, probe: Optio
     among(base, base.index().in_force(), report, probe)
 }
 
-struct Found {
+/// A rule whose signature holds, before anything is said about it: most are folded under a better one.
+struct Found<'b> {
     at: usize,
-    verdict: Match,
+    loaded: &'b LoadedRule,
+    tier: Tier,
+    folded: Vec<String>,
 }
 
-struct Close {
-    near: Near,
-    /// Bug rules before general ones, those that could become a label first, then by how little is missing.
-    rank: (bool, bool, usize, Reverse<usize>),
-}
+/// How near a rule is: bug rules before general ones, those that could become a label first, then by how little is
+/// missing, then by how much is there.
+type Nearness = (bool, bool, usize, Reverse<usize>);
 
 fn among(
     base: &KnowledgeBase,
@@ -153,27 +155,33 @@ fn among(
     let mut close = Vec::new();
     for &at in candidates {
         let Some(loaded) = base.rules().get(at) else { continue };
-        match holds(&loaded.rule.matches, &context) {
+        match holds(&loaded.rule().matches, &context) {
             Answer::Yes => found.push(Found {
                 at,
-                verdict: verdict(loaded, &context),
+                loaded,
+                tier: weigh(loaded, &context, &|_| None).tier,
+                folded: Vec::new(),
             }),
-            Answer::Unknown if tells(&loaded.rule.matches, &context) => close.push((at, near(loaded, &context))),
+            Answer::Unknown if tells(&loaded.rule().matches, &context) => {
+                close.push((nearness(loaded, &context), at, loaded))
+            }
             Answer::Unknown | Answer::No => {}
         }
     }
     // What a match explains better would not add anything by nearly matching.
-    close.retain(|(at, _)| {
+    close.retain(|(_, at, _)| {
         !found
             .iter()
             .any(|found| base.generals(found.at).is_some_and(|generals| generals.contains(at)))
     });
     fold(base, &mut found);
-    found.sort_by(|a, b| rank(&a.verdict).cmp(&rank(&b.verdict)));
-    close.sort_by(|(_, a), (_, b)| (&a.rank, &a.near.rule).cmp(&(&b.rank, &b.near.rule)));
+    let mut matches: Vec<Match> = found.into_iter().map(|found| verdict(found, &context)).collect();
+    matches.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    close.sort_by(|(a, _, a_rule), (b, _, b_rule)| (a, a_rule.id()).cmp(&(b, b_rule.id())));
+    let near = close.into_iter().take(MAX_NEAR);
     Identification {
-        matches: found.into_iter().map(|found| found.verdict).collect(),
-        near: close.into_iter().take(MAX_NEAR).map(|(_, close)| close.near).collect(),
+        matches,
+        near: near.map(|(_, _, loaded)| nearly(loaded, &context)).collect(),
     }
 }
 
@@ -194,10 +202,10 @@ fn rank(verdict: &Match) -> (Tier, Scope, Reverse<usize>, Reverse<usize>, &str) 
 
 /// Takes a general rule out where a special one that holds as surely explains it better. A special rule that is only
 /// related hides nothing that is likely.
-fn fold(base: &KnowledgeBase, found: &mut Vec<Found>) {
-    let standing: Vec<(usize, Tier, String)> = found
+fn fold(base: &KnowledgeBase, found: &mut Vec<Found<'_>>) {
+    let standing: Vec<(usize, Tier, &str)> = found
         .iter()
-        .map(|found| (found.at, found.verdict.tier, found.verdict.rule.clone()))
+        .map(|found| (found.at, found.tier, found.loaded.id()))
         .collect();
     let folds = |special: usize, special_tier: Tier, general: usize, general_tier: Tier| {
         (special_tier <= Tier::Likely || special_tier <= general_tier)
@@ -206,28 +214,52 @@ fn fold(base: &KnowledgeBase, found: &mut Vec<Found>) {
                 .is_some_and(|generals| generals.contains(&general))
     };
     for special in found.iter_mut() {
-        special.verdict.folded = standing
+        special.folded = standing
             .iter()
-            .filter(|(at, tier, _)| folds(special.at, special.verdict.tier, *at, *tier))
-            .map(|(_, _, id)| id.clone())
+            .filter(|(at, tier, _)| folds(special.at, special.tier, *at, *tier))
+            .map(|(_, _, id)| (*id).to_owned())
             .collect();
-        special.verdict.folded.sort();
+        special.folded.sort();
     }
     found.retain(|general| {
         !standing
             .iter()
-            .any(|(at, tier, _)| folds(*at, *tier, general.at, general.verdict.tier))
+            .any(|(at, tier, _)| folds(*at, *tier, general.at, general.tier))
     });
 }
 
-/// Every predicate of a rule with its answer, in the order of the rule file.
-pub(super) fn rows(loaded: &LoadedRule, context: &Context<'_>) -> Vec<Evidence> {
-    let line = |path: &str| loaded.line(path);
-    let mut rows = evidence(&loaded.rule.matches, Part::Match, context, &line);
-    if let Some(confirm) = &loaded.rule.confirm {
-        rows.extend(evidence(confirm, Part::Confirm, context, &line));
+/// Every predicate of a rule with its answer, in the order of the rule file; `line` tells a path's line.
+fn rows_at(loaded: &LoadedRule, context: &Context<'_>, line: &dyn Fn(&str) -> Option<usize>) -> Vec<Evidence> {
+    let mut rows = evidence(&loaded.rule().matches, Part::Match, context, line);
+    if let Some(confirm) = &loaded.rule().confirm {
+        rows.extend(evidence(confirm, Part::Confirm, context, line));
     }
     rows
+}
+
+/// Every predicate of a rule with its answer and its line.
+pub(super) fn rows(loaded: &LoadedRule, context: &Context<'_>) -> Vec<Evidence> {
+    rows_at(loaded, context, &|path| loaded.line(path))
+}
+
+/// What a rule whose signature holds comes to.
+struct Weighed {
+    evidence: Vec<Evidence>,
+    affected: Option<Standing>,
+    tier: Tier,
+    reason: Option<String>,
+}
+
+fn weigh(loaded: &LoadedRule, context: &Context<'_>, line: &dyn Fn(&str) -> Option<usize>) -> Weighed {
+    let evidence = rows_at(loaded, context, line);
+    let affected = standing_of(loaded.rule(), context);
+    let (tier, reason) = tier(&evidence, affected.as_ref());
+    Weighed {
+        evidence,
+        affected,
+        tier,
+        reason,
+    }
 }
 
 /// What is known of this kernel and a rule's bug; a general rule names none.
@@ -235,11 +267,15 @@ pub(super) fn standing_of(rule: &Rule, context: &Context<'_>) -> Option<Standing
     (rule.scope == Scope::Bug).then(|| standing(&rule.affected, &context.report.system))
 }
 
-fn verdict(loaded: &LoadedRule, context: &Context<'_>) -> Match {
-    let rule = &loaded.rule;
-    let evidence = rows(loaded, context);
-    let affected = standing_of(rule, context);
-    let (tier, reason) = tier(&evidence, affected.as_ref());
+fn verdict(found: Found<'_>, context: &Context<'_>) -> Match {
+    let loaded = found.loaded;
+    let rule = loaded.rule();
+    let Weighed {
+        evidence,
+        affected,
+        tier,
+        reason,
+    } = weigh(loaded, context, &|path| loaded.line(path));
     Match {
         rule: rule.id.to_string(),
         title: rule.title.as_str().to_owned(),
@@ -248,7 +284,7 @@ fn verdict(loaded: &LoadedRule, context: &Context<'_>) -> Match {
         status: rule.status,
         reason,
         evidence,
-        folded: Vec::new(),
+        folded: found.folded,
         affected,
         references: rule
             .references
@@ -258,7 +294,7 @@ fn verdict(loaded: &LoadedRule, context: &Context<'_>) -> Match {
         root_cause: rule.root_cause.as_ref().map(|text| text.trim_end().to_owned()),
         mitigations: advice(&rule.mitigations, context),
         replaced_by: rule.replaced_by.as_ref().map(ToString::to_string),
-        file: loaded.file.clone(),
+        file: loaded.file.to_string(),
     }
 }
 
@@ -296,12 +332,24 @@ pub(super) fn tier(evidence: &[Evidence], affected: Option<&Standing>) -> (Tier,
     }
 }
 
-fn near(loaded: &LoadedRule, context: &Context<'_>) -> Close {
-    let rule = &loaded.rule;
+fn nearness(loaded: &LoadedRule, context: &Context<'_>) -> Nearness {
+    let rule = loaded.rule();
+    let (mut missing, mut yes) = (0, 0);
+    for leaf in leaves(&rule.matches) {
+        match leaf.answer(context) {
+            Answer::Yes => yes += 1,
+            Answer::Unknown => missing += 1,
+            Answer::No => {}
+        }
+    }
+    let elsewhere = standing_of(rule, context).is_some_and(|standing| standing.ceiling == Ceiling::Related);
+    (rule.scope == Scope::General, elsewhere, missing, Reverse(yes))
+}
+
+fn nearly(loaded: &LoadedRule, context: &Context<'_>) -> Near {
     let line = |path: &str| loaded.line(path);
-    let rows = evidence(&rule.matches, Part::Match, context, &line);
-    let yes = rows.iter().filter(|row| row.answer.is_yes()).count();
-    let missing: Vec<MissingEvidence> = rows
+    let rows = evidence(&loaded.rule().matches, Part::Match, context, &line);
+    let missing = rows
         .into_iter()
         .filter(|row| row.answer == Answer::Unknown)
         .map(|row| MissingEvidence {
@@ -310,14 +358,9 @@ fn near(loaded: &LoadedRule, context: &Context<'_>) -> Close {
             line: row.line,
         })
         .collect();
-    let elsewhere =
-        rule.scope == Scope::Bug && standing(&rule.affected, &context.report.system).ceiling == Ceiling::Related;
-    Close {
-        rank: (rule.scope == Scope::General, elsewhere, missing.len(), Reverse(yes)),
-        near: Near {
-            rule: rule.id.to_string(),
-            title: rule.title.as_str().to_owned(),
-            missing,
-        },
+    Near {
+        rule: loaded.id().to_owned(),
+        title: loaded.rule().title.as_str().to_owned(),
+        missing,
     }
 }

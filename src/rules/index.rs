@@ -1,51 +1,115 @@
 //! Which rules can possibly say anything of a report, without asking each.
 //!
-//! Rules are found by the function that faulted and by the kind of crash; those that name no function are always
-//! asked. What the index leaves out would have answered no, so verdicts and near misses are the same without it.
+//! A rule matches or nearly matches only where one of its telling predicates (fault, frames, panic, log) is yes, and
+//! none that it requires is no. So rules are found by what those predicates need ([`keys`](super::keys)); what the index
+//! leaves out would have answered no, or nothing worth telling. Verdicts and near misses are the same without it.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
-use super::schema::{Rule, Status};
+use aho_corasick::AhoCorasick;
+
+use super::keys::{FAULT, FRAMES, Keys, LOG, PANIC};
 use crate::crash::machinery::unify_syscall;
 use crate::crash::{CrashReport, PanicKind, normalise_symbol};
 
 /// The index over a knowledge base, by place in it.
 #[derive(Debug, Default)]
 pub struct Index {
-    by_fault: HashMap<String, Vec<usize>>,
-    /// Rules that any fault may match.
-    always: Vec<usize>,
-    /// The kinds that each rule asks for; `None`: any.
-    kinds: Vec<Option<u64>>,
+    fault: HashMap<String, Vec<u32>>,
+    frames: HashMap<String, Vec<u32>>,
+    panic: Texts,
+    log: Texts,
+    /// For each rule the groups in which it requires something that it names.
+    required: Vec<u8>,
+    /// The kinds that each rule asks for, a bit each.
+    kinds: Vec<u64>,
+    /// Rules that no name leads to.
+    open: Vec<u32>,
     in_force: Vec<usize>,
 }
 
-impl Index {
-    /// Indexes rules; drafts are never candidates.
-    pub fn new<'r>(rules: impl Iterator<Item = &'r Rule>) -> Self {
-        let mut index = Index::default();
-        for (at, rule) in rules.enumerate() {
-            let kinds = rule.matches.kind.as_ref();
-            index
-                .kinds
-                .push(kinds.map(|kinds| kinds.iter().map(|kind| bit(*kind)).fold(0, |a, b| a | b)));
-            if rule.status == Status::Draft {
-                continue;
-            }
-            index.in_force.push(at);
-            match fault_names(rule) {
-                Some(names) => {
-                    for name in names {
-                        let rules = index.by_fault.entry(name).or_default();
-                        if rules.last() != Some(&at) {
-                            rules.push(at);
-                        }
-                    }
+/// Literals and the rules that each leads to, searched for all at once.
+#[derive(Debug, Default)]
+struct Texts {
+    literals: Vec<String>,
+    rules: Vec<Vec<u32>>,
+    places: HashMap<String, usize>,
+    /// Built when the first report comes. `None` inside: too large, so that every rule must be asked.
+    automaton: OnceLock<Option<AhoCorasick>>,
+}
+
+impl Texts {
+    fn add(&mut self, literal: &str, rule: u32) {
+        let place = *self.places.entry(literal.to_owned()).or_insert_with(|| {
+            self.literals.push(literal.to_owned());
+            self.rules.push(Vec::new());
+            self.literals.len() - 1
+        });
+        if let Some(rules) = self.rules.get_mut(place) {
+            rules.push(rule);
+        }
+    }
+
+    /// Calls `found` with the rules of every literal that one of the lines holds.
+    fn search<'t>(&self, lines: impl Iterator<Item = &'t str>, found: &mut dyn FnMut(&[u32])) {
+        if self.literals.is_empty() {
+            return;
+        }
+        let automaton = self.automaton.get_or_init(|| AhoCorasick::new(&self.literals).ok());
+        let Some(automaton) = automaton else {
+            return self.rules.iter().for_each(|rules| found(rules));
+        };
+        let mut seen = vec![false; self.literals.len()];
+        for line in lines {
+            for hit in automaton.find_overlapping_iter(line) {
+                let place = hit.pattern().as_usize();
+                if let Some(seen) = seen.get_mut(place)
+                    && !std::mem::replace(seen, true)
+                {
+                    found(self.rules.get(place).map(Vec::as_slice).unwrap_or_default());
                 }
-                None => index.always.push(at),
+            }
+        }
+    }
+}
+
+impl Index {
+    /// Indexes rules by their keys; `None` for a rule that is not in force.
+    pub fn new<'k>(rules: impl Iterator<Item = Option<&'k Keys>>) -> Self {
+        let mut index = Index::default();
+        for (at, keys) in rules.enumerate() {
+            // More rules than fit into 32 bits would not fit into memory.
+            let rule = u32::try_from(at).unwrap_or(u32::MAX);
+            index.add(rule, keys);
+            if keys.is_some() {
+                index.in_force.push(at);
             }
         }
         index
+    }
+
+    fn add(&mut self, rule: u32, keys: Option<&Keys>) {
+        let mut required = 0;
+        let kinds = keys.map_or(0, kind_bits);
+        for key in keys.into_iter().flat_map(|keys| keys.keys.iter()) {
+            for name in key.any_of.iter() {
+                match key.group {
+                    FAULT => add_symbol(&mut self.fault, name, rule),
+                    FRAMES => add_symbol(&mut self.frames, name, rule),
+                    PANIC => self.panic.add(name, rule),
+                    _ => self.log.add(name, rule),
+                }
+            }
+            if key.required {
+                required |= key.group;
+            }
+        }
+        if keys.is_some_and(|keys| keys.open) {
+            self.open.push(rule);
+        }
+        self.required.push(required);
+        self.kinds.push(kinds);
     }
 
     /// Every rule that is used, ascending.
@@ -53,48 +117,119 @@ impl Index {
         &self.in_force
     }
 
-    /// The rules that may not answer no, ascending.
+    /// The rules that may match or nearly match, ascending.
     pub fn candidates(&self, report: &CrashReport) -> Vec<usize> {
-        let mut candidates: Vec<usize> = match report.fault.as_ref().map(|fault| fault.symbol.as_deref()) {
-            Some(Some(symbol)) => {
-                let name = normalise_symbol(symbol);
-                let unified = unify_syscall(name);
-                let named = self.by_fault.get(name).into_iter().flatten();
-                let alias = (unified != name).then(|| self.by_fault.get(unified.as_ref())).flatten();
-                let mut found: Vec<usize> = named.chain(alias.into_iter().flatten()).copied().collect();
-                found.extend(&self.always);
-                found.sort_unstable();
-                found.dedup();
-                found
+        let mut hits = vec![0u8; self.required.len()];
+        let mut touched: Vec<u32> = self.open.clone();
+        let mut definite = 0;
+        let mut hit = |group: u8, rules: &[u32]| {
+            for &rule in rules {
+                if let Some(groups) = hits.get_mut(rule as usize) {
+                    if *groups == 0 {
+                        touched.push(rule);
+                    }
+                    *groups |= group;
+                }
             }
-            // The place is not known: every rule may still turn out.
-            _ => self.in_force.clone(),
         };
-        let kind = report.panic.as_ref().map_or(PanicKind::Unknown, |panic| panic.kind);
-        if kind != PanicKind::Unknown {
-            let bit = bit(kind);
-            candidates.retain(|&at| !matches!(self.kinds.get(at), Some(Some(kinds)) if kinds & bit == 0));
+        if let Some(symbol) = report.fault.as_ref().and_then(|fault| fault.symbol.as_deref()) {
+            definite |= FAULT;
+            look_up(&self.fault, symbol, &mut |rules| hit(FAULT, rules));
         }
+        let frames = || report.frames.iter().filter(|frame| !frame.machinery);
+        if report.stack.as_ref().is_some_and(|stack| stack.complete) && frames().all(|frame| frame.symbol.is_some()) {
+            definite |= FRAMES;
+        }
+        for symbol in frames().filter_map(|frame| frame.symbol.as_deref()) {
+            look_up(&self.frames, symbol, &mut |rules| hit(FRAMES, rules));
+        }
+        if let Some(panic) = &report.panic {
+            if panic.message.is_some() {
+                definite |= PANIC;
+            }
+            let fatal = panic
+                .fatal
+                .as_ref()
+                .map(|fatal| format!("Kernel panic - not syncing: {fatal}"));
+            let lines = panic.message.as_deref().into_iter().chain(fatal.as_deref());
+            self.panic.search(lines, &mut |rules| hit(PANIC, rules));
+        }
+        if let Some(log) = &report.log {
+            if log.complete {
+                definite |= LOG;
+            }
+            let titles = log.earlier.iter().map(|event| event.title.as_str());
+            let lines = log.tail.iter().map(String::as_str).chain(titles);
+            self.log.search(lines, &mut |rules| hit(LOG, rules));
+        }
+        let kind = report.panic.as_ref().map_or(PanicKind::Unknown, |panic| panic.kind);
+        let kind = if kind == PanicKind::Unknown {
+            u64::MAX
+        } else {
+            bit(kind)
+        };
+        let stays = |rule: &u32| {
+            let at = *rule as usize;
+            let (Some(hits), Some(required), Some(kinds)) = (hits.get(at), self.required.get(at), self.kinds.get(at))
+            else {
+                return false;
+            };
+            kinds & kind != 0 && required & definite & !hits == 0
+        };
+        let mut candidates: Vec<usize> = touched
+            .iter()
+            .filter(|rule| stays(rule))
+            .map(|&rule| rule as usize)
+            .collect();
+        candidates.sort_unstable();
+        candidates.dedup();
         candidates
     }
+}
+
+/// Rules by a function, and by the one name of a system call.
+fn add_symbol(index: &mut HashMap<String, Vec<u32>>, name: &str, rule: u32) {
+    let name = normalise_symbol(name);
+    let unified = unify_syscall(name);
+    let mut add = |name: &str| match index.get_mut(name) {
+        Some(rules) if rules.last() == Some(&rule) => {}
+        Some(rules) => rules.push(rule),
+        None => {
+            index.insert(name.to_owned(), vec![rule]);
+        }
+    };
+    if unified != name {
+        add(&unified);
+    }
+    add(name);
+}
+
+fn look_up(index: &HashMap<String, Vec<u32>>, symbol: &str, found: &mut dyn FnMut(&[u32])) {
+    let name = normalise_symbol(symbol);
+    if let Some(rules) = index.get(name) {
+        found(rules);
+    }
+    let unified = unify_syscall(name);
+    if unified != name
+        && let Some(rules) = index.get(unified.as_ref())
+    {
+        found(rules);
+    }
+}
+
+/// The kinds that a rule asks for; every bit where it asks for none, or for a word that is not known.
+fn kind_bits(keys: &Keys) -> u64 {
+    let mut bits = 0;
+    for word in keys.kinds.iter() {
+        match PanicKind::from_word(word) {
+            Some(kind) => bits |= bit(kind),
+            None => return u64::MAX,
+        }
+    }
+    if keys.kinds.is_empty() { u64::MAX } else { bits }
 }
 
 fn bit(kind: PanicKind) -> u64 {
     // PanicKind has fewer than 64 values; one more would share the last bit, which only makes the index ask more.
     1 << (kind as u32).min(63)
-}
-
-/// The functions of which one must have faulted for the rule to match; `None` when it names none, or by a pattern.
-fn fault_names(rule: &Rule) -> Option<Vec<String>> {
-    let tokens = rule.matches.fault.as_ref()?.0.symbol.as_ref()?;
-    let mut names = Vec::new();
-    for token in tokens {
-        let name = normalise_symbol(token.exact_name()?);
-        let unified = unify_syscall(name);
-        if unified != name {
-            names.push(unified.into_owned());
-        }
-        names.push(name.to_owned());
-    }
-    Some(names)
 }

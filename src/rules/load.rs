@@ -3,28 +3,32 @@
 //! A file that has an error is left out and told of; whether that stops the run is the caller's to say. It must not
 //! know how rules answer.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Severity};
+use super::keys::Key;
+use super::loaded::{LoadedRule, Shipped};
 use super::overlay::{Change, Overlay};
-use super::pack::{KnowledgeBase, LoadedRule};
+use super::pack::KnowledgeBase;
 use super::read::{self, Held};
 use super::schema::{Slug, Status};
 use super::suggest::nearest;
 use super::ties;
 use super::tree::Node;
 
-/// The shipped rules: path below `rules/`, text.
-const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/rules.rs"));
+/// The shipped rules, by id: `builtin:` and the path below `rules/`, the text, and what is known before it is read.
+static SHIPPED: &[Shipped] = include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 
-/// What stands before the path of a shipped rule.
-pub(super) const BUILTIN_PREFIX: &str = "builtin:";
+/// So many files are worth the start of further threads.
+const MANY: usize = 16;
 
 /// Folders below each other that are walked into.
 const MAX_FOLDERS: usize = 32;
@@ -90,15 +94,14 @@ impl fmt::Display for Summary {
 pub fn load(paths: &[PathBuf], builtin: bool) -> Loading {
     let mut loader = Loader::default();
     if builtin {
-        for (name, text) in BUILTIN {
-            loader.builtin(&format!("{BUILTIN_PREFIX}{name}"), text);
-        }
-    }
-    if !paths.is_empty() {
-        loader.files = 0;
+        loader.rules.extend(SHIPPED.iter().map(LoadedRule::shipped));
     }
     for path in paths {
         loader.path(path);
+    }
+    loader.read_queue();
+    if paths.is_empty() {
+        loader.files = loader.rules.len();
     }
     loader.finish()
 }
@@ -107,7 +110,9 @@ pub fn load(paths: &[PathBuf], builtin: bool) -> Loading {
 pub fn from_texts<'t>(texts: impl IntoIterator<Item = (&'t str, &'t str)>) -> Loading {
     let mut loader = Loader::default();
     for (name, text) in texts {
-        loader.read(name, Arc::from(text));
+        let text: Arc<str> = Arc::from(text);
+        loader.files += 1;
+        loader.take(ReadFile::of_text(name, text));
     }
     loader.finish()
 }
@@ -119,6 +124,7 @@ struct Loader {
     diagnostics: Diagnostics,
     files: usize,
     known_files: BTreeSet<PathBuf>,
+    queue: Vec<PathBuf>,
     summary: Summary,
 }
 
@@ -128,6 +134,44 @@ struct ReadOverlay {
     tree: Node,
     file: String,
     text: Arc<str>,
+}
+
+/// One file, read.
+struct ReadFile {
+    file: String,
+    text: Arc<str>,
+    held: Option<Held>,
+    findings: Vec<Diagnostic>,
+}
+
+impl ReadFile {
+    fn open(path: &Path) -> Self {
+        let failed = |code, message: &str| ReadFile {
+            file: path.to_string_lossy().into_owned(),
+            text: Arc::from(""),
+            held: None,
+            findings: vec![Diagnostic::error(code, &path.to_string_lossy(), None, message)],
+        };
+        let too_large = fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() > read::MAX_SIZE as u64);
+        if too_large {
+            return failed("too-large", "this file is too large for a rule");
+        }
+        match fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => Self::of_text(&path.to_string_lossy(), Arc::from(text)),
+            Ok(Err(_)) => failed("not-utf8", "this file is not UTF-8 text"),
+            Err(error) => failed("unreadable", &format!("cannot read this file: {error}")),
+        }
+    }
+
+    fn of_text(file: &str, text: Arc<str>) -> Self {
+        let (held, findings) = read::read(file, &text);
+        ReadFile {
+            file: file.to_owned(),
+            text,
+            held,
+            findings,
+        }
+    }
 }
 
 impl Loader {
@@ -175,21 +219,20 @@ impl Loader {
         {
             return;
         }
-        let too_large = fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() > read::MAX_SIZE as u64);
-        if too_large {
-            self.files += 1;
-            return self.failed(path, "too-large", "this file is too large for a rule");
-        }
-        match fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => self.read(&path.to_string_lossy(), Arc::from(text)),
-            Ok(Err(_)) => {
-                self.files += 1;
-                self.failed(path, "not-utf8", "this file is not UTF-8 text");
-            }
-            Err(error) => {
-                self.files += 1;
-                self.failed(path, "unreadable", &format!("cannot read this file: {error}"));
-            }
+        self.files += 1;
+        self.queue.push(path.to_owned());
+    }
+
+    /// Reads the files that were found: on all cores, taken in their order.
+    fn read_queue(&mut self) {
+        let queue = std::mem::take(&mut self.queue);
+        let read: Vec<ReadFile> = if queue.len() < MANY {
+            queue.iter().map(|path| ReadFile::open(path)).collect()
+        } else {
+            queue.par_iter().map(|path| ReadFile::open(path)).collect()
+        };
+        for file in read {
+            self.take(file);
         }
     }
 
@@ -198,30 +241,23 @@ impl Loader {
             .extend([Diagnostic::error(code, &path.to_string_lossy(), None, message)]);
     }
 
-    /// A shipped rule. One that is not in order, which the tests rule out, is told of like any other.
-    fn builtin(&mut self, file: &str, text: &str) {
-        match read::trusted(text) {
-            Some(rule) => {
-                self.files += 1;
-                self.rules.push(LoadedRule::new(rule, file, Arc::from(text)));
-            }
-            None => self.read(file, Arc::from(text)),
-        }
-    }
-
-    fn read(&mut self, file: &str, text: Arc<str>) {
-        self.files += 1;
-        let (held, findings) = read::read(file, &text);
+    fn take(&mut self, read: ReadFile) {
+        let ReadFile {
+            file,
+            text,
+            held,
+            findings,
+        } = read;
         if !findings.is_empty() {
-            self.diagnostics.add_source(file, Arc::clone(&text));
+            self.diagnostics.add_source(&file, Arc::clone(&text));
             self.diagnostics.extend(findings);
         }
         match held {
-            Some(Held::Rule(rule)) => self.rules.push(LoadedRule::new(*rule, file, text)),
+            Some(Held::Rule(rule, keys)) => self.rules.push(LoadedRule::new(*rule, keys, &file, text)),
             Some(Held::Overlay(overlay, tree)) => self.overlays.push(ReadOverlay {
                 overlay,
                 tree,
-                file: file.to_owned(),
+                file,
                 text,
             }),
             None => {}
@@ -229,15 +265,18 @@ impl Loader {
     }
 
     fn finish(mut self) -> Loading {
-        self.replace_shipped();
-        self.refuse_duplicates();
-        self.check_ties();
+        // The tests hold the shipped rules against each other: alone they are in order.
+        if !self.rules.iter().all(LoadedRule::is_shipped) {
+            self.replace_shipped();
+            self.refuse_duplicates();
+            self.check_ties();
+        }
         self.apply_overlays();
         self.diagnostics.sort();
         let alone = self.rules.iter().all(LoadedRule::is_shipped);
         for loaded in &self.rules {
             if alone || !loaded.is_shipped() {
-                *self.summary.rules.entry(loaded.rule.status).or_default() += 1;
+                *self.summary.rules.entry(loaded.status()).or_default() += 1;
             } else {
                 self.summary.shipped += 1;
             }
@@ -260,17 +299,17 @@ impl Loader {
 
     /// A pack's rule takes the place of the shipped one of the same id: so newer rules reach an installed program.
     fn replace_shipped(&mut self) {
-        let of_packs: BTreeSet<Slug> = self
+        let of_packs: BTreeSet<String> = self
             .rules
             .iter()
             .filter(|loaded| !loaded.is_shipped())
-            .map(|loaded| loaded.rule.id.clone())
+            .map(|loaded| loaded.id().to_owned())
             .collect();
         let mut replaced = Vec::new();
         self.rules.retain(|loaded| {
-            let stays = !loaded.is_shipped() || !of_packs.contains(&loaded.rule.id);
+            let stays = !loaded.is_shipped() || !of_packs.contains(loaded.id());
             if !stays {
-                replaced.push(loaded.rule.id.to_string());
+                replaced.push(loaded.id().to_owned());
             }
             stays
         });
@@ -296,9 +335,9 @@ impl Loader {
         let at = self
             .rules
             .iter()
-            .position(|loaded| loaded.rule.id == *id || loaded.rule.was.contains(id));
+            .position(|loaded| loaded.id() == id.as_str() || loaded.head.was.iter().any(|old| old == id.as_str()));
         let Some(loaded) = at.and_then(|at| self.rules.get_mut(at)) else {
-            let near = nearest(id.as_str(), self.rules.iter().map(|loaded| loaded.rule.id.as_str()));
+            let near = nearest(id.as_str(), self.rules.iter().map(LoadedRule::id));
             return Err(match (self.summary.disabled.contains_key(id.as_str()), near) {
                 (true, _) => (
                     format!("`{id}` is disabled already"),
@@ -309,7 +348,7 @@ impl Loader {
             });
         };
         if change.disable {
-            let id = loaded.rule.id.to_string();
+            let id = loaded.id().to_owned();
             self.summary.disabled.insert(id, change.reason.trim().to_owned());
             if let Some(at) = at {
                 self.rules.remove(at);
@@ -317,16 +356,17 @@ impl Loader {
             return Ok(());
         }
         let mut done = Vec::new();
-        if let Some(status) = change.status.filter(|status| *status != loaded.rule.status) {
-            done.push(format!("{} instead of {}", status.word(), loaded.rule.status.word()));
-            loaded.rule.status = status;
+        let (had_status, had_title) = (loaded.status(), loaded.rule().title.clone());
+        if let Some(status) = change.status.filter(|status| *status != had_status) {
+            done.push(format!("{} instead of {}", status.word(), had_status.word()));
+            loaded.change(|rule| rule.status = status);
         }
-        if let Some(title) = change.title.as_ref().filter(|title| **title != loaded.rule.title) {
-            done.push(format!("retitled from \"{}\"", loaded.rule.title.as_str()));
-            loaded.rule.title = title.clone();
+        if let Some(title) = change.title.as_ref().filter(|title| **title != had_title) {
+            done.push(format!("retitled from \"{}\"", had_title.as_str()));
+            loaded.change(|rule| rule.title = title.clone());
         }
         if done.is_empty() {
-            let message = format!("`{}` is so already", loaded.rule.id);
+            let message = format!("`{}` is so already", loaded.id());
             return Err((message, "remove this entry".to_owned()));
         }
         let change = format!("{} by {file}: {}", done.join(", "), change.reason.trim());
@@ -352,20 +392,13 @@ impl Loader {
 
     /// An id names one rule, and an old id is never used again. The rule that was read first stays.
     fn refuse_duplicates(&mut self) {
-        let mut owners: HashMap<Slug, usize> = HashMap::new();
+        let mut owners: HashMap<String, usize> = HashMap::new();
         let mut refused = BTreeSet::new();
         for index in 0..self.rules.len() {
             let Some(loaded) = self.rules.get(index) else { continue };
-            let claims: Vec<(Slug, String)> = std::iter::once((loaded.rule.id.clone(), "id".to_owned()))
-                .chain(
-                    loaded
-                        .rule
-                        .was
-                        .iter()
-                        .cloned()
-                        .enumerate()
-                        .map(|(at, old)| (old, format!("was[{at}]"))),
-                )
+            let old = loaded.head.was.iter().enumerate();
+            let claims: Vec<(String, String)> = std::iter::once((loaded.id().to_owned(), "id".to_owned()))
+                .chain(old.map(|(at, old)| (old.to_string(), format!("was[{at}]"))))
                 .collect();
             for (id, path) in claims {
                 match owners.get(&id).copied() {

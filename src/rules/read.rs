@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::check;
 use super::diagnostic::{Diagnostic, Severity};
+use super::keys::Keys;
 use super::overlay::Overlay;
 use super::schema::Rule;
 use super::shape;
@@ -23,8 +24,8 @@ pub fn trusted(text: &str) -> Option<Rule> {
 /// What a file of a pack holds.
 #[derive(Debug)]
 pub enum Held {
-    /// A rule.
-    Rule(Box<Rule>),
+    /// A rule, and what it can be found by.
+    Rule(Box<Rule>, Keys),
     /// Changes to rules of others, and the tree that knows their places.
     Overlay(Overlay, Node),
 }
@@ -75,7 +76,7 @@ fn rule(file: &str, text: &str, tree: &Node, mut findings: Vec<Diagnostic>) -> (
     };
     findings.extend(check::rule(file, tree, &rule));
     let usable = findings.iter().all(|finding| finding.severity == Severity::Warning);
-    (usable.then_some(Held::Rule(Box::new(rule))), findings)
+    (usable.then(|| Held::Rule(Box::new(rule), Keys::of(tree))), findings)
 }
 
 /// YAML reads a bare `5.10` as the number 5.1: puts such versions in quotes before serde sees them.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::pack::LoadedRule;
+use super::loaded::LoadedRule;
 use super::reference::{Link, link};
 use super::schema::{Block, Effect, Mitigation, Scope, Status};
 use crate::crash::{SettingValue, normalise_symbol};
@@ -53,13 +53,13 @@ pub struct Card {
 impl Card {
     /// Sums a rule up.
     pub fn new(loaded: &LoadedRule) -> Self {
-        let rule = &loaded.rule;
+        let rule = &loaded.rule();
         let mut card = Card {
             id: rule.id.to_string(),
             title: rule.title.as_str().to_owned(),
             status: rule.status,
             scope: rule.scope,
-            file: loaded.file.clone(),
+            file: loaded.file.to_string(),
             date: rule
                 .updated
                 .as_ref()

@@ -3,11 +3,13 @@
 //! Syntax, repeated keys and everything that a rule file may not hold at all (aliases, tags, several documents, great
 //! depth) is refused here, so that later passes see plain, bounded data. It knows YAML and nothing of rules.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
 use super::diagnostic::{Diagnostic, Place};
+use super::keys::Tree;
 
 /// Deeper than any rule; bounds the recursion of everything that walks a tree.
 const MAX_DEPTH: usize = 48;
@@ -91,6 +93,26 @@ impl Node {
             node = next;
         }
         place
+    }
+}
+
+impl Tree for Node {
+    fn key(&self, key: &str) -> Option<&Self> {
+        self.get(key)
+    }
+
+    fn list(&self) -> Option<&[Self]> {
+        match &self.data {
+            Data::List(items) => Some(items),
+            Data::Scalar { .. } | Data::Map(_) => None,
+        }
+    }
+
+    fn word(&self) -> Option<Cow<'_, str>> {
+        match &self.data {
+            Data::Scalar { text, .. } => Some(Cow::Borrowed(text)),
+            Data::List(_) | Data::Map(_) => None,
+        }
     }
 }
 

@@ -85,7 +85,43 @@ pub enum Status {
     Deprecated,
 }
 
+impl Rule {
+    /// A draft that nothing matches: what stands for a text that is no rule.
+    pub(in crate::rules) fn unusable(id: &str) -> Self {
+        Rule {
+            schema: None,
+            id: Slug::unchecked(id),
+            title: Title::unchecked("This rule cannot be read"),
+            status: Status::Draft,
+            scope: Scope::General,
+            date: None,
+            updated: None,
+            authors: Vec::new(),
+            was: Vec::new(),
+            replaced_by: None,
+            specializes: Vec::new(),
+            // None of everything.
+            matches: Block {
+                none: vec![Block::default()],
+                ..Block::default()
+            },
+            confirm: None,
+            affected: Vec::new(),
+            references: Vec::new(),
+            root_cause: None,
+            mitigations: Vec::new(),
+            notes: None,
+        }
+    }
+}
+
 impl Status {
+    /// The status that a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let all = [Status::Draft, Status::Test, Status::Stable, Status::Deprecated];
+        all.into_iter().find(|status| status.word() == word)
+    }
+
     /// The status as a rule file spells it.
     pub fn word(self) -> &'static str {
         match self {

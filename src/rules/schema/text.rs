@@ -129,6 +129,11 @@ words!(Slug, Title, Date, Pattern, Glob, Span);
 pub struct Slug(String);
 
 impl Slug {
+    /// Takes a text as it is.
+    pub(super) fn unchecked(text: &str) -> Self {
+        Slug(text.to_owned())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -176,6 +181,11 @@ impl Word for Slug {
 pub struct Title(String);
 
 impl Title {
+    /// Takes a text as it is.
+    pub(super) fn unchecked(text: &str) -> Self {
+        Title(text.to_owned())
+    }
+
     /// The title as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,169 @@
+//! What a rule can be found by: the functions and texts without which none of its telling predicates is yes.
+//!
+//! Read from the rule file's tree, by the build script for the shipped rules and by the loader for all others: so it
+//! knows neither types nor YAML, only [`Tree`]. What is left out here the index never asks about, so in doubt a rule is
+//! open: always asked.
+
+use std::borrow::Cow;
+
+use super::literal;
+
+/// The tree of a rule file, whoever read it.
+pub trait Tree: Sized {
+    /// The value of a key of a mapping.
+    fn key(&self, key: &str) -> Option<&Self>;
+    /// The items of a list.
+    fn list(&self) -> Option<&[Self]>;
+    /// A scalar as it is spelt.
+    fn word(&self) -> Option<Cow<'_, str>>;
+
+    /// The items of a list, or the value itself, where one may stand for a list of one.
+    fn one_or_many(&self) -> &[Self] {
+        self.list().unwrap_or(std::slice::from_ref(self))
+    }
+}
+
+/// A group of telling predicates: each looks at one fact of a report.
+pub const FAULT: u8 = 1;
+/// See [`FAULT`].
+pub const FRAMES: u8 = 2;
+/// See [`FAULT`].
+pub const PANIC: u8 = 4;
+/// See [`FAULT`].
+pub const LOG: u8 = 8;
+
+/// One telling predicate: it is yes only where the report holds one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its group: where to look.
+    pub group: u8,
+    /// Whether it stands in `match` itself, so that without it the rule is out; else inside an `any`.
+    pub required: bool,
+    /// Functions by their exact names, or literals of a text.
+    pub any_of: Cow<'static, [Cow<'static, str>]>,
+}
+
+/// What a rule can be found by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// The telling predicates that name something.
+    pub keys: Cow<'static, [Key]>,
+    /// Whether it may match or nearly match although the report holds none of them.
+    pub open: bool,
+    /// The kinds of crash that it asks for; none: any.
+    pub kinds: Cow<'static, [Cow<'static, str>]>,
+}
+
+impl Keys {
+    /// The keys of a rule file.
+    pub fn of<T: Tree>(rule: &T) -> Self {
+        let mut walk = Walk::default();
+        if let Some(block) = rule.key("match") {
+            walk.block(block, true);
+        }
+        let kinds = rule.key("match").and_then(|block| block.key("kind"));
+        let words = kinds.into_iter().flat_map(Tree::one_or_many).filter_map(Tree::word);
+        let kinds: Vec<Cow<'static, str>> = words.map(|word| Cow::Owned(word.into_owned())).collect();
+        // A rule none of whose own predicates names anything may match through the others alone.
+        let open = walk.open || !walk.keys.iter().any(|key| key.required);
+        Keys {
+            keys: Cow::Owned(walk.keys),
+            open,
+            kinds: Cow::Owned(kinds),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Walk {
+    keys: Vec<Key>,
+    open: bool,
+}
+
+impl Walk {
+    fn block<T: Tree>(&mut self, block: &T, required: bool) {
+        if let Some(fault) = block.key("fault") {
+            // The long form is a mapping: it has no items and no word.
+            let symbols = if fault.list().is_some() || fault.word().is_some() {
+                Some(fault)
+            } else {
+                self.open |= fault.key("module").is_some();
+                fault.key("symbol")
+            };
+            if let Some(symbols) = symbols {
+                let names = symbols.one_or_many().iter().map(exact).collect();
+                self.add(FAULT, required, names);
+            }
+        }
+        if let Some(frames) = block.key("frames") {
+            self.frames(frames, required);
+        }
+        if let Some(patterns) = block.key("panic") {
+            let literals = literals(patterns);
+            self.add(PANIC, required, literals);
+        }
+        if let Some(log) = block.key("log") {
+            // "At most so many lines" holds where there are none.
+            let bounded = log.key("count").is_some();
+            self.open |= bounded;
+            let literals = literals(log.key("regex").unwrap_or(log));
+            self.add(LOG, required && !bounded, literals);
+        }
+        for inner in block.key("any").into_iter().flat_map(Tree::one_or_many) {
+            self.block(inner, false);
+        }
+    }
+
+    fn frames<T: Tree>(&mut self, frames: &T, required: bool) {
+        let long = frames.list().is_none() && frames.word().is_none();
+        let lists = if long {
+            vec![frames.key("ordered"), frames.key("adjacent")]
+        } else {
+            vec![Some(frames)]
+        };
+        for list in lists.into_iter().flatten() {
+            let items = list.one_or_many().iter();
+            let choices = items.filter_map(|item| {
+                let tokens = item.key("any").unwrap_or(item).one_or_many();
+                tokens.iter().map(exact).collect::<Option<Vec<_>>>()
+            });
+            // All items must be there: the one that fewest stacks hold will do. A long name says much.
+            let best = choices.max_by_key(|names: &Vec<String>| {
+                let shortest = names.iter().map(String::len).min().unwrap_or(0);
+                (std::cmp::Reverse(names.len()), shortest)
+            });
+            self.add(FRAMES, required, best);
+        }
+        if let Some(tokens) = frames.key("any").filter(|_| long) {
+            let names = tokens.one_or_many().iter().map(exact).collect();
+            self.add(FRAMES, required, names);
+        }
+    }
+
+    fn add(&mut self, group: u8, required: bool, names: Option<Vec<String>>) {
+        match names {
+            Some(names) => self.keys.push(Key {
+                group,
+                required,
+                any_of: names.into_iter().map(Cow::Owned).collect(),
+            }),
+            None => self.open = true,
+        }
+    }
+}
+
+/// The one function that a token names, without module, offset and mark.
+fn exact<T: Tree>(token: &T) -> Option<String> {
+    let token = token.word()?;
+    let place = token.trim_end_matches('?').split('+').next()?;
+    let name = place.rsplit(':').next()?;
+    (!name.contains('*') && !name.is_empty()).then(|| name.to_owned())
+}
+
+fn literals<T: Tree>(patterns: &T) -> Option<Vec<String>> {
+    let mut all = Vec::new();
+    for pattern in patterns.one_or_many() {
+        all.extend(literal::required(&pattern.word()?)?);
+    }
+    Some(all)
+}
