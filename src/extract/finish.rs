@@ -1,5 +1,6 @@
 //! What follows from a report's own facts, whatever they came from: the stream, the signature, who made it.
 
+use super::fault;
 use crate::crash::{CrashReport, Tool, signature, stream};
 
 /// Fills in the derived facts.
@@ -10,6 +11,10 @@ pub fn complete(report: &mut CrashReport) {
     {
         report.system.stream = Some(derived.name.to_owned());
         report.system.stream_basis = Some(derived.basis);
+    }
+    // A dump's fault is explained from its memory; of a text there are the bytes of its Code: line.
+    if report.fault.as_ref().is_some_and(|fault| fault.explanation.is_none()) {
+        fault::explain_report(report, None, None);
     }
     forget_found(report);
     report.signature = signature::of(report);

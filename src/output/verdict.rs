@@ -127,11 +127,25 @@ fn evidence(page: &mut Page, rows: &[Evidence]) {
     }
 }
 
-/// A predicate with what was found, where that says more than the predicate does.
+/// A predicate with what was found. Where it lists alternatives, what was found says which of them held.
 fn with_found(row: &Evidence) -> String {
-    match &row.found {
-        Some(found) if !row.predicate.ends_with(found.as_str()) => format!("{} ({found})", row.predicate),
-        _ => row.predicate.clone(),
+    let Some(found) = row.found.as_deref() else {
+        return row.predicate.clone();
+    };
+    if row.answer.is_yes() {
+        if row.predicate.starts_with("any: ") {
+            return found.to_owned();
+        }
+        if let Some((fact, wanted)) = row.predicate.split_once(": ")
+            && wanted.contains(" | ")
+        {
+            return format!("{fact}: {found}");
+        }
+    }
+    if row.predicate.ends_with(found) {
+        row.predicate.clone()
+    } else {
+        format!("{} ({found})", row.predicate)
     }
 }
 
@@ -251,18 +265,18 @@ fn others(page: &mut Page, found: &Identification, shown: Option<&Match>) {
     }
 }
 
+/// Rules that may fit, and what would tell: each kind of evidence once.
 fn near(page: &mut Page, near: &[Near]) {
     for (index, close) in near.iter().enumerate() {
         if index == 0 {
             page.gap();
         }
-        let needs: Vec<String> = close
-            .missing
-            .iter()
-            .map(|m| format!("{} (needs {})", m.predicate, m.needs))
-            .collect();
-        let text = format!("{}: {}; unknown: {}", close.rule, close.title, needs.join("; "));
-        page.row(if index == 0 { "nearly" } else { "" }, Tone::Plain, &text);
+        let mut needs: Vec<&str> = close.missing.iter().map(|m| m.needs.as_str()).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        let text = format!("{}: {}", close.rule, close.title);
+        page.item(if index == 0 { "perhaps" } else { "" }, "near", Tone::Doubt, &text);
+        page.item("", "", Tone::Plain, &format!("would tell: {}", needs.join("; ")));
     }
 }
 
