@@ -6,7 +6,7 @@ use super::{Outcome, jobs};
 use crate::crash::CrashReport;
 use crate::extract::{self, Depth, ExtractError, Job};
 use crate::output::json::Answers;
-use crate::output::{crash, page::Page};
+use crate::output::{facts, page::Page};
 
 /// Prints the facts of every input.
 pub fn run(arguments: &Extract, sink: &mut Sink) -> Outcome {
@@ -27,8 +27,7 @@ pub fn run(arguments: &Extract, sink: &mut Sink) -> Outcome {
                         match arguments.format {
                             Format::Human => {
                                 let mut page = Page::new();
-                                crash::crash(&mut page, &report);
-                                crash::missing(&mut page, &report);
+                                facts::facts(&mut page, &report);
                                 page.gap();
                                 sink.write(&page.finish());
                             }

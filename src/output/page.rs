@@ -155,6 +155,13 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// A line of a listing in the right column: its blanks are kept, it is not wrapped.
+    pub fn listing(&mut self, label: &str, tone: Tone, text: &str) {
+        self.label(label);
+        self.styled(tone, text);
+        self.text.push('\n');
+    }
+
     /// One line `error: …`, not wrapped, so that `grep` finds it whole.
     pub fn error(&mut self, text: &str) {
         self.styled(Tone::Bad, "error:");
