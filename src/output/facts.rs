@@ -72,7 +72,11 @@ fn provenance(stack: Option<&Stack>) -> String {
         StackSource::Log => "from the log",
         StackSource::Scan => "found by a scan of the stack, not sure",
     };
-    let end = if stack.complete { "" } else { ", not followed to its end" };
+    let end = if stack.complete {
+        ""
+    } else {
+        ", not followed to its end"
+    };
     format!("{source}{end}")
 }
 
