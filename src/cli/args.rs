@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::extract::DebugFiles;
+
 /// Which known bug killed this machine, and what to do about it: from a vmcore or the text it left.
 #[derive(Debug, Parser)]
 #[command(name = "vmcoroner", version, max_term_width = 100)]
@@ -73,6 +75,28 @@ pub struct RuleSet {
     pub keep_going: bool,
 }
 
+/// Where debuginfo may be taken from.
+#[derive(Debug, clap::Args)]
+pub struct DebugArgs {
+    /// Take types, source lines and inlined functions from this vmlinux with debuginfo (dumps only); one of another
+    /// kernel is refused
+    #[arg(long, value_name = "FILE")]
+    pub vmlinux: Option<PathBuf>,
+    /// Look for the vmlinux in this folder: by build-id, or where debuginfo packages put it (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub debuginfo: Vec<PathBuf>,
+}
+
+impl DebugArgs {
+    /// The same for the library.
+    pub fn files(&self) -> DebugFiles {
+        DebugFiles {
+            vmlinux: self.vmlinux.clone(),
+            folders: self.debuginfo.clone(),
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub struct Identify {
     /// Dumps, kernel logs, pasted `crash` sessions or reports; `-` reads standard input
@@ -86,6 +110,8 @@ pub struct Identify {
     pub all: bool,
     #[command(flatten)]
     pub rules: RuleSet,
+    #[command(flatten)]
+    pub debug: DebugArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -105,6 +131,8 @@ pub struct Extract {
     /// Give the stacks of the blocked tasks (dumps only)
     #[arg(long)]
     pub tasks: bool,
+    #[command(flatten)]
+    pub debug: DebugArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -152,6 +180,8 @@ pub struct Sym {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
+    #[command(flatten)]
+    pub debug: DebugArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -169,6 +199,8 @@ pub struct Read {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,
+    #[command(flatten)]
+    pub debug: DebugArgs,
 }
 
 #[derive(Debug, clap::Args)]

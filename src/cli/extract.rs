@@ -57,7 +57,7 @@ fn reports(job: &Job, arguments: &Extract) -> Result<Vec<CrashReport>, ExtractEr
         all_cpus: arguments.all_cpus,
         blocked_tasks: arguments.tasks,
     };
-    let extracted = extract::extract(&job.open()?, depth)?;
+    let extracted = extract::extract_with(&job.open()?, depth, &arguments.debug.files())?;
     Ok(if arguments.all {
         extracted.reports
     } else {

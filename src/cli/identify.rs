@@ -38,7 +38,7 @@ pub fn run(arguments: &Identify, sink: &mut Sink) -> Outcome {
     let mut worst = Outcome::Found;
     jobs::in_order(
         &inputs,
-        |job: &Job| identify(job, &base, arguments.all),
+        |job: &Job| identify(job, &base, arguments),
         |job, answer| {
             let name = job.name();
             match answer.and_then(|result| result.map_err(|e| e.to_string())) {
@@ -80,11 +80,15 @@ pub fn run(arguments: &Identify, sink: &mut Sink) -> Outcome {
     worst
 }
 
-fn identify(job: &Job, base: &KnowledgeBase, all: bool) -> Result<Vec<(CrashReport, Identification)>, ExtractError> {
-    let mut extracted = extract::extract(&job.open()?, Depth::default())?;
+fn identify(
+    job: &Job,
+    base: &KnowledgeBase,
+    arguments: &Identify,
+) -> Result<Vec<(CrashReport, Identification)>, ExtractError> {
+    let mut extracted = extract::extract_with(&job.open()?, Depth::default(), &arguments.debug.files())?;
     let dumped = extracted.dumped.take();
     let probe = dumped.as_ref().and_then(Dumped::probe);
-    let reports: Vec<CrashReport> = if all {
+    let reports: Vec<CrashReport> = if arguments.all {
         extracted.reports
     } else {
         extracted.into_first_crash().into_iter().collect()

@@ -65,7 +65,11 @@ pub fn run(arguments: &Read, sink: &mut Sink) -> Outcome {
     let job = Job {
         paths: vec![arguments.vmcore.clone()],
     };
-    let mut extracted = match job.open().and_then(|parts| extract::extract(&parts, Depth::default())) {
+    let files = arguments.debug.files();
+    let opened = job
+        .open()
+        .and_then(|parts| extract::extract_with(&parts, Depth::default(), &files));
+    let mut extracted = match opened {
         Ok(extracted) => extracted,
         Err(error) => {
             sink.error(&error.to_string());

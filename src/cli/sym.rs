@@ -21,7 +21,8 @@ pub fn run(arguments: &Sym, sink: &mut Sink) -> Outcome {
     let job = Job {
         paths: vec![arguments.vmcore.clone()],
     };
-    let dumped = match job.open().and_then(|parts| extract::open_kernel(&parts)) {
+    let files = arguments.debug.files();
+    let dumped = match job.open().and_then(|parts| extract::open_kernel(&parts, &files)) {
         Ok(dumped) => dumped,
         Err(error) => {
             sink.error(&error.to_string());

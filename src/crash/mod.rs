@@ -19,5 +19,5 @@ pub use probe::{NoAnswer, Probe};
 pub use report::{
     Access, CpuStack, CrashReport, DebugInfo, EarlierEvent, Fault, FaultRole, Frame, Log, Memory, Missing, Module,
     Panic, Registers, SCHEMA, SettingValue, Signature, Source, SourceKind, Stack, StackSource, StreamBasis, Subject,
-    System, Task, TaskStack, Tool,
+    System, Task, TaskStack, Tool, Vmlinux,
 };

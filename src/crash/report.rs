@@ -187,6 +187,19 @@ pub struct Source {
     /// Where type information came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debuginfo: Option<DebugInfo>,
+    /// The debuginfo file that was used, when one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vmlinux: Option<Vmlinux>,
+}
+
+/// A debuginfo file, and why it is the right one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Vmlinux {
+    /// Where it lies.
+    pub path: String,
+    /// What it was recognised by: `build-id eb4f… (VMCOREINFO)`.
+    pub matched_by: String,
 }
 
 impl Source {
@@ -202,6 +215,7 @@ impl Source {
             size: None,
             bytes_read: None,
             debuginfo: None,
+            vmlinux: None,
         }
     }
 }

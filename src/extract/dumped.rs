@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::memory::{self, Insight};
-use super::{Depth, Dumped, ExtractError, Extracted};
+use super::{DebugFiles, Depth, Dumped, ExtractError, Extracted};
 use crate::console;
 use crate::crash::{CrashReport, Source, SourceKind, time};
 use crate::dump::{Header, Vmcore};
@@ -12,12 +12,15 @@ use crate::kernel::Kernel;
 use crate::kernel::log::{KernelLog, LogError};
 
 /// Reads a dump from all of its parts.
-pub fn read(parts: &[Input], depth: Depth) -> Result<Extracted, ExtractError> {
+pub fn read(parts: &[Input], depth: Depth, files: &DebugFiles) -> Result<Extracted, ExtractError> {
     let vmcore = open(parts)?;
     let mut report = CrashReport::new(Source::new("", SourceKind::Vmcore));
     let dumped = match Kernel::open(vmcore.clone(), vmcore.header()) {
         Ok(kernel) => {
-            let insight = Insight::open(&kernel);
+            let insight = Insight::open_with(&kernel, files).map_err(|source| ExtractError::DebugFiles {
+                path: parts.first().map(|p| p.path.clone()).unwrap_or_default(),
+                source,
+            })?;
             Some(Dumped { kernel, insight })
         }
         Err(error) => {
@@ -42,9 +45,10 @@ pub fn read(parts: &[Input], depth: Depth) -> Result<Extracted, ExtractError> {
             Err(why) => report.note_missing("symbols", why.clone()),
         }
     }
-    let debuginfo = report.source.debuginfo;
+    let (debuginfo, vmlinux) = (report.source.debuginfo, report.source.vmlinux.take());
     report.source = Source {
         debuginfo,
+        vmlinux,
         ..source(parts, &vmcore)
     };
     for why in parts.iter().filter_map(|part| part.cut_short.clone()) {
@@ -57,7 +61,7 @@ pub fn read(parts: &[Input], depth: Depth) -> Result<Extracted, ExtractError> {
 }
 
 /// Opens a dump's kernel for questions to its memory, without looking for a crash.
-pub fn open_kernel(parts: &[Input]) -> Result<Dumped, ExtractError> {
+pub fn open_kernel(parts: &[Input], files: &DebugFiles) -> Result<Dumped, ExtractError> {
     let path = parts.first().map(|p| p.path.clone()).unwrap_or_default();
     if parts.iter().any(|part| matches!(part.content, Content::Text(_))) {
         let why = "this is text, not a dump: it holds no memory to ask".to_owned();
@@ -66,7 +70,8 @@ pub fn open_kernel(parts: &[Input]) -> Result<Dumped, ExtractError> {
     let vmcore = open(parts)?;
     match Kernel::open(vmcore.clone(), vmcore.header()) {
         Ok(kernel) => {
-            let insight = Insight::open(&kernel);
+            let insight =
+                Insight::open_with(&kernel, files).map_err(|source| ExtractError::DebugFiles { path, source })?;
             Ok(Dumped { kernel, insight })
         }
         Err(error) => Err(ExtractError::NoKernel {

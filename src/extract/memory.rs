@@ -1,17 +1,20 @@
 //! What the dump's own memory says, without a log: the stack with its saved registers, modules, figures, settings.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::addr::VirtAddr;
-use crate::crash::{CpuStack, CrashReport, DebugInfo, Memory, Module, SettingValue, TaskStack, time};
+use crate::crash::{CpuStack, CrashReport, DebugInfo, Memory, Module, SettingValue, TaskStack, Vmlinux, time};
 use crate::dump::Header;
+use crate::kernel::debuginfo::DwarfTypes;
 use crate::kernel::machine::{Machine, MemoryUse, System, Unknown, Value};
 use crate::kernel::stack::Stacks;
 use crate::kernel::symbols::{Hints, Symbols};
 use crate::kernel::types::{KernelTypes, Source as TypeSource, Types};
 use crate::kernel::{Kernel, bug_table, cpus};
 
-use super::{Depth, fault, stack};
+use super::debug_files::{DebugFilesError, Search};
+use super::{DebugFiles, Depth, fault, source_lines, stack};
 
 /// How many bytes of code are handed to the decoder: no instruction is longer than 15.
 const CODE: usize = 16;
@@ -24,6 +27,8 @@ pub struct Insight {
     pub symbols: Symbols,
     /// Its types.
     pub types: KernelTypes,
+    /// The debuginfo file that was asked for, or why there is none.
+    pub debug: Search,
 }
 
 impl fmt::Debug for Insight {
@@ -37,15 +42,30 @@ impl fmt::Debug for Insight {
 impl Insight {
     /// Finds symbols, types and modules; the reason when there are none.
     pub fn open(kernel: &Kernel) -> Result<Insight, String> {
+        let opened = Insight::open_with(kernel, &DebugFiles::default());
+        opened.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// [`Insight::open`] with the help of debuginfo. The outer error: a file that was named cannot be used.
+    pub fn open_with(kernel: &Kernel, files: &DebugFiles) -> Result<Result<Insight, String>, DebugFilesError> {
         let named = |name: &str| kernel.vmcoreinfo().symbol(name);
         let hints = Hints {
             vmcoreinfo: &named,
             image: kernel.image_start(),
         };
-        let mut symbols = Symbols::open(kernel.memory(), hints).map_err(|e| e.to_string())?;
-        let types = KernelTypes::open(kernel.memory(), &symbols);
+        let symbols = Symbols::open(kernel.memory(), hints);
+        let debug = files.search(kernel, symbols.as_ref().ok())?;
+        let listed = || debug.found.as_ref()?.symbols(kernel.memory());
+        let mut symbols = match symbols.map_err(|error| listed().ok_or(error)) {
+            Ok(symbols) | Err(Ok(symbols)) => symbols,
+            Err(Err(error)) => return Ok(Err(error.to_string())),
+        };
+        let mut types = KernelTypes::open(kernel.memory(), &symbols);
+        if let Some(dwarf) = debug.found.as_ref().and_then(|debug| DwarfTypes::open(&debug.file)) {
+            types.prefer(Arc::new(dwarf));
+        }
         symbols.find_modules(&types);
-        Ok(Insight { symbols, types })
+        Ok(Ok(Insight { symbols, types, debug }))
     }
 }
 
@@ -56,6 +76,13 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
         Some(TypeSource::Btf) => DebugInfo::Btf,
         Some(TypeSource::Dwarf) => DebugInfo::Dwarf,
         Some(TypeSource::Table) | None => DebugInfo::None,
+    });
+    if let Some(why) = &insight.debug.remark {
+        report.note_missing("debuginfo", why.clone());
+    }
+    report.source.vmlinux = insight.debug.found.as_ref().map(|debug| Vmlinux {
+        path: debug.path.display().to_string(),
+        matched_by: debug.matched_by.clone(),
     });
     machine(report, kernel, insight, header);
     let stacks = Stacks::new(kernel.memory(), &insight.symbols, &insight.types, header);
@@ -96,6 +123,9 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
         if let Some(why) = blocked.broken {
             report.note_missing("blocked", why);
         }
+    }
+    if let Some(debug) = &insight.debug.found {
+        source_lines::complete(report, debug, &insight.symbols);
     }
 }
 

@@ -2,15 +2,18 @@
 //!
 //! The only place that knows both `kernel` and `console`. It must not know of rules.
 
+pub mod debug_files;
 mod dumped;
 pub mod fault;
 mod finish;
 mod job;
 mod memory;
 pub mod probe;
+mod source_lines;
 mod stack;
 mod text;
 
+pub use debug_files::DebugFiles;
 pub use dumped::{kernel_log, open_kernel};
 pub use job::{Job, jobs};
 pub use memory::Insight;
@@ -22,6 +25,7 @@ use crate::dump::DumpError;
 use crate::input::{Content, Input, InputError};
 use crate::kernel::Kernel;
 use crate::kernel::read::Reader;
+use debug_files::DebugFilesError;
 use probe::MemoryProbe;
 
 /// What one input gave.
@@ -95,6 +99,14 @@ pub enum ExtractError {
         /// What is wrong with it.
         source: DumpError,
     },
+    /// The debuginfo file that was named cannot be used.
+    #[error("{}: {source}", path.display())]
+    DebugFiles {
+        /// Which input.
+        path: PathBuf,
+        /// What is wrong with the file.
+        source: DebugFilesError,
+    },
     /// It holds no kernel that could be found, or none of what was asked for.
     #[error("{}: {why}", path.display())]
     NoKernel {
@@ -124,13 +136,18 @@ pub enum ExtractError {
 
 /// Everything that `parts` tell of a crash. Several parts are one split dump, in any order.
 pub fn extract(parts: &[Input], depth: Depth) -> Result<Extracted, ExtractError> {
+    extract_with(parts, depth, &DebugFiles::default())
+}
+
+/// [`extract`] with the help of debuginfo, for dumps.
+pub fn extract_with(parts: &[Input], depth: Depth, files: &DebugFiles) -> Result<Extracted, ExtractError> {
     let text = parts.iter().find_map(|part| match &part.content {
         Content::Text(text) => Some((part, text)),
         Content::Dump(_) => None,
     });
     let mut extracted = match text {
         Some((part, text)) => text::read(part, text)?,
-        None => dumped::read(parts, depth)?,
+        None => dumped::read(parts, depth, files)?,
     };
     for report in &mut extracted.reports {
         finish::complete(report);

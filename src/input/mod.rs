@@ -14,13 +14,15 @@ mod wrapping;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::InputError;
 pub use file::ReadCounter;
 pub use foreign::Foreign;
 pub use open::{Limits, open, open_with};
+pub(crate) use spool::Spool;
+pub(crate) use wrapping::Wrapping;
 
 /// Positional reads. Not a memory map: a dump that shrinks under a mapping kills the process.
 pub trait ReadAt: fmt::Debug + Send + Sync {
@@ -47,6 +49,20 @@ impl ReadAt for Vec<u8> {
     fn size(&self) -> u64 {
         self.len() as u64
     }
+}
+
+/// A regular file as it is, unjudged: for what is no input but helps to read one (a vmlinux).
+pub fn open_plain(path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let file = std::fs::File::open(path)?;
+    Ok(Arc::new(file::CountedFile::new(
+        file,
+        found.len(),
+        ReadCounter::default(),
+    )))
 }
 
 /// What an input holds once it is unwrapped.

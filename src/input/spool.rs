@@ -16,7 +16,7 @@ const BLOCK: usize = 4096;
 
 /// The temporary file.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     file: File,
     size: u64,
     stored: u64,
@@ -24,7 +24,7 @@ pub(super) struct Spool {
 
 impl Spool {
     /// Makes an empty one in [`folder`].
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             file: tempfile::tempfile_in(folder())?,
             size: 0,
@@ -33,7 +33,7 @@ impl Spool {
     }
 
     /// Adds `bytes` at the end; whole blocks of zeros take no space.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut at = self.size;
         for run in bytes
             .chunks(BLOCK)
@@ -54,7 +54,7 @@ impl Spool {
     }
 
     /// The bytes added so far.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
@@ -64,7 +64,7 @@ impl Spool {
     }
 
     /// Gives the file its full length: a hole at the end does not by itself.
-    pub(super) fn finish(self) -> io::Result<Self> {
+    pub(crate) fn finish(self) -> io::Result<Self> {
         self.file.set_len(self.size)?;
         Ok(self)
     }

@@ -13,7 +13,7 @@ const BUFFER: usize = 1 << 16;
 
 /// A compression around a whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrapping {
+pub(crate) enum Wrapping {
     Gzip,
     Xz,
     Zstd,
@@ -46,7 +46,7 @@ impl Wrapping {
     }
 
     /// What is inside `stream`.
-    pub(super) fn unwrap<'a>(self, stream: Box<dyn Read + 'a>) -> Box<dyn Read + 'a> {
+    pub(crate) fn unwrap<'a>(self, stream: Box<dyn Read + 'a>) -> Box<dyn Read + 'a> {
         let stream = BufReader::with_capacity(BUFFER, stream);
         match self {
             Wrapping::Gzip => Box::new(Members::new(stream, is_gzip, GzDecoder::new, GzDecoder::into_inner)),

@@ -6,6 +6,7 @@ pub mod access;
 mod base;
 pub mod bug_table;
 pub mod cpus;
+pub mod debuginfo;
 mod locate;
 pub mod log;
 pub mod machine;

@@ -51,7 +51,7 @@ fn stack(page: &mut Page, report: &CrashReport) {
         .frames
         .iter()
         .skip(interrupted)
-        .filter(|f| f.reliable && !f.machinery && f.symbol.is_some())
+        .filter(|f| f.reliable && !f.machinery && !f.inlined && f.symbol.is_some())
         .collect();
     if telling.is_empty() {
         return;
@@ -119,6 +119,13 @@ fn machine(page: &mut Page, report: &CrashReport) {
                 bytes(total.saturating_mul(size)),
                 free.saturating_mul(100) / total
             ),
+        );
+    }
+    if let Some(vmlinux) = &report.source.vmlinux {
+        page.row(
+            "vmlinux",
+            Tone::Faint,
+            &format!("{} matches by {}", vmlinux.path, vmlinux.matched_by),
         );
     }
     if report.source.truncated {

@@ -3,6 +3,7 @@
 // Every test file is a program of its own and uses its share of this.
 #![allow(dead_code, unused_imports)]
 
+pub mod debug_elf;
 pub mod dump_writer;
 pub mod opened;
 

@@ -84,10 +84,9 @@ impl<'a> Machine<'a> {
     /// Where the first of `names` that this kernel has lies. Modules are not asked: their variables are not the
     /// kernel's, and to look through all of them for a name that does not exist is dear.
     fn symbol(&self, names: &[&str]) -> Fact<VirtAddr> {
-        let kallsyms = self.symbols.kallsyms();
         names
             .iter()
-            .find_map(|name| kallsyms.address(*kallsyms.named(name).first()?))
+            .find_map(|name| self.symbols.own(name).first().copied())
             .ok_or_else(|| Unknown::NoSymbol(names.first().copied().unwrap_or_default().to_owned()))
     }
 

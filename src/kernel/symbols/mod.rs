@@ -3,6 +3,7 @@
 //! It must not know how memory is translated nor what the symbols are used for.
 
 mod find;
+mod listed;
 mod locate;
 mod module;
 mod module_layout;
@@ -22,6 +23,8 @@ mod tests;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use self::listed::ListedSymbol;
+use self::listed::{Listed, Table};
 use self::locate::Known;
 pub use self::module::{Module, Modules};
 use self::module_layout::ModuleLayout;
@@ -70,7 +73,7 @@ pub struct Symbolised {
 #[derive(Debug)]
 pub struct Symbols {
     memory: KernelMemory,
-    kallsyms: Kallsyms,
+    table: Table,
     text: Vec<Range<u64>>,
     modules: Modules,
 }
@@ -84,26 +87,32 @@ impl Symbols {
         let kallsyms = locate::by_vmcoreinfo(memory, known, hints.vmcoreinfo)
             .or_else(|| find::find(memory, known, (hints.vmcoreinfo)("init_uts_ns")))
             .ok_or(SymbolsError::NotFound(image))?;
-        let address = |name: &str| {
-            let number = *kallsyms.named(name).first()?;
-            kallsyms.address(number).map(|address| address.0)
-        };
+        Ok(Symbols::over(memory, Table::Kallsyms(Box::new(kallsyms))))
+    }
+
+    /// The symbols of the kernel proper from a list, where its own table is not to be had.
+    pub fn listed(memory: &KernelMemory, list: Vec<ListedSymbol>) -> Symbols {
+        Symbols::over(memory, Table::Listed(Listed::new(list)))
+    }
+
+    fn over(memory: &KernelMemory, table: Table) -> Symbols {
+        let address = |name: &str| table.named(name).first().map(|address| address.0);
         // The limits that the kernel's own is_ksym_addr() and core_kernel_text() use.
         let text = [("_stext", "_etext"), ("_sinittext", "_einittext")]
             .into_iter()
             .filter_map(|(start, end)| Some(address(start)?..address(end)?))
             .collect();
-        Ok(Symbols {
+        Symbols {
             memory: memory.clone(),
-            kallsyms,
             text,
+            table,
             modules: Modules::default(),
-        })
+        }
     }
 
-    /// The kernel proper's table.
-    pub fn kallsyms(&self) -> &Kallsyms {
-        &self.kallsyms
+    /// Every address of the kernel proper that bears `name`, ascending. Modules are not asked.
+    pub fn own(&self, name: &str) -> Vec<VirtAddr> {
+        self.table.named(name)
     }
 
     /// Finds the loaded modules: from then on lookups see their symbols too. `types` tell the layout of
@@ -130,14 +139,12 @@ impl Symbols {
         if let Some(module) = self.modules.holding(address) {
             return module.symbolise(&self.memory, address);
         }
-        let (number, next) = self.kallsyms.covering(address)?;
-        let start = self.kallsyms.address(number)?;
-        let (kind, name) = self.kallsyms.name(number)?;
+        let found = self.table.covering(address)?;
         Some(Symbolised {
-            name,
-            kind,
-            offset: address.0.checked_sub(start.0)?,
-            size: next.0.checked_sub(start.0)?,
+            name: found.name,
+            kind: found.kind,
+            offset: address.0.checked_sub(found.start.0)?,
+            size: found.next.0.checked_sub(found.start.0)?,
             module: None,
         })
     }
@@ -154,11 +161,7 @@ impl Symbols {
             let modules = self.modules.list.iter().filter(|found| &*found.name == module);
             return modules.flat_map(|module| module.named(&self.memory, name)).collect();
         }
-        let numbers = self.kallsyms.named(name);
-        let mut found: Vec<VirtAddr> = numbers
-            .into_iter()
-            .filter_map(|number| self.kallsyms.address(number))
-            .collect();
+        let mut found = self.table.named(name);
         if found.is_empty() {
             let modules = self.modules.list.iter();
             found.extend(modules.flat_map(|module| module.named(&self.memory, name)));

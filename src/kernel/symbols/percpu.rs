@@ -21,7 +21,7 @@ impl Symbols {
         };
         let word = self.memory.abi().word_size();
         let at = table.checked_add(word.checked_mul(u64::from(cpu))?)?;
-        let (_, end) = self.kallsyms.covering(table)?;
+        let end = self.table.covering(table)?.next;
         if at >= end {
             return None;
         }

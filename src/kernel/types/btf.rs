@@ -16,7 +16,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::path::{Step, steps};
-use super::{Bits, Kind, Member, Source, Types};
+use super::{Kind, Member, Placed, Source, Types};
 use crate::addr::VirtAddr;
 use crate::kernel::access::{Abi, KernelMemory};
 use crate::kernel::paged::PagedBytes;
@@ -569,29 +569,12 @@ impl Btf {
             bit_width = int.bits;
             bit_offset = bit_offset.checked_add(u64::from(int.offset))?;
         }
-        if bit_width == 0 {
-            return Some(Member {
-                offset: bit_offset / 8,
-                size,
-                bits: None,
-                kind,
-            });
-        }
-        let inside = (bit_offset % 8) as u32;
-        let bytes = (inside + bit_width).div_ceil(8);
-        let shift = match self.abi.order {
-            crate::dump::ByteOrder::Little => inside,
-            crate::dump::ByteOrder::Big => bytes * 8 - inside - bit_width,
+        let placed = Placed {
+            bit_offset,
+            bit_width,
+            size,
         };
-        Some(Member {
-            offset: bit_offset / 8,
-            size: u64::from(bytes),
-            bits: Some(Bits {
-                shift,
-                width: bit_width,
-            }),
-            kind,
-        })
+        Some(placed.member(kind, self.abi.order))
     }
 
     /// The value of enumerator `name` if `found` has it.

@@ -13,6 +13,8 @@ mod path;
 pub use self::btf::Btf;
 pub use self::el7::El7Table;
 pub use self::known::KernelTypes;
+pub(super) use self::path::{Step, steps};
+use crate::dump::ByteOrder;
 
 /// Where knowledge of types comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +95,49 @@ impl Member {
         match self.kind {
             Kind::Signed => ((raw << (64 - width)) as i64 >> (64 - width)) as u64,
             _ => raw,
+        }
+    }
+}
+
+/// Where a member lies, as compilers tell it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    /// Bits from the start of the structure that was asked about; of a bit field in the order of the machine's bytes.
+    pub(super) bit_offset: u64,
+    /// The bits of a bit field; 0 for any other member.
+    pub(super) bit_width: u32,
+    /// The size in bytes of the member's type.
+    pub(super) size: u64,
+}
+
+impl Placed {
+    /// The member that lies there.
+    pub(super) fn member(self, kind: Kind, order: ByteOrder) -> Member {
+        let offset = self.bit_offset / 8;
+        if self.bit_width == 0 {
+            return Member {
+                offset,
+                size: self.size,
+                bits: None,
+                kind,
+            };
+        }
+        let inside = (self.bit_offset % 8) as u32;
+        let bytes = inside.saturating_add(self.bit_width).div_ceil(8);
+        let shift = match order {
+            ByteOrder::Little => inside,
+            ByteOrder::Big => bytes
+                .saturating_mul(8)
+                .saturating_sub(inside.saturating_add(self.bit_width)),
+        };
+        Member {
+            offset,
+            size: u64::from(bytes),
+            bits: Some(Bits {
+                shift,
+                width: self.bit_width,
+            }),
+            kind,
         }
     }
 }

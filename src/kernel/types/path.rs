@@ -2,13 +2,13 @@
 
 /// One step of a path: a member, and the elements picked of it when it is an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Step<'a> {
-    pub(super) name: &'a str,
-    pub(super) indices: Vec<u64>,
+pub(in crate::kernel) struct Step<'a> {
+    pub(in crate::kernel) name: &'a str,
+    pub(in crate::kernel) indices: Vec<u64>,
 }
 
 /// The steps of `path`; `None` when it is not well formed.
-pub(super) fn steps(path: &str) -> Option<Vec<Step<'_>>> {
+pub(in crate::kernel) fn steps(path: &str) -> Option<Vec<Step<'_>>> {
     path.split('.').map(step).collect()
 }
 

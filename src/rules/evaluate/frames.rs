@@ -47,12 +47,12 @@ fn scope<'c>(within: Option<u32>, context: &'c Context<'_>) -> (&'c [&'c Frame],
     let Some(within) = within else {
         return (frames, complete);
     };
-    // Frames that are not sure do not count as levels.
+    // Frames that are not sure do not count as levels, nor inlined ones: only debuginfo shows those.
     let mut levels = 0;
     let end = frames
         .iter()
         .position(|frame| {
-            levels += u32::from(frame.reliable);
+            levels += u32::from(frame.reliable && !frame.inlined);
             levels > within
         })
         .unwrap_or(frames.len());
