@@ -13,6 +13,7 @@
 //! - [`console`]: kernel text of any age and source → facts. Knows no dump.
 //! - [`crash`]: the one plain record, [`crash::CrashReport`], that everything meets at.
 //! - [`extract`]: one input → one or more reports, from whichever of the above can read it.
+//! - [`capsule`]: a dump → the same dump, cut down to what its report was read from.
 //! - [`grouping`]: how alike crashes are, and groups of them. Sees reports only.
 //! - [`rules`]: the knowledge base and its three-valued verdicts over a report.
 //! - [`corpus`]: crashes that prove the rules; reads them through `extract`.
@@ -22,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod capsule;
 pub mod cli;
 pub mod console;
 pub mod corpus;

@@ -55,6 +55,8 @@ pub enum Command {
     Sym(Sym),
     /// Read members of kernel objects out of a dump
     Read(Read),
+    /// Cut a dump down to what its report was read from: a small dump that gives the same report
+    Capsule(Capsule),
     /// Look after the knowledge base
     Rules(Rules),
     /// Print a JSON Schema
@@ -201,6 +203,25 @@ pub struct Read {
     pub format: Format,
     #[command(flatten)]
     pub debug: DebugArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Capsule {
+    /// A dump, or the parts of a split one; with --list: a capsule
+    #[arg(required = true, value_name = "DUMP")]
+    pub inputs: Vec<PathBuf>,
+    /// Where to write the capsule
+    #[arg(short, long, value_name = "FILE", required_unless_present = "list")]
+    pub output: Option<PathBuf>,
+    /// Keep the kernel's log (this is what is done anyway)
+    #[arg(long, conflicts_with = "drop_log")]
+    pub keep_log: bool,
+    /// Leave the kernel's log out: then the report lacks all that only the log tells
+    #[arg(long)]
+    pub drop_log: bool,
+    /// Say what is inside a capsule: whether to mail it can then be decided
+    #[arg(long, conflicts_with_all = ["output", "keep_log", "drop_log"])]
+    pub list: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Holds no logic that a library user would miss.
 
 mod args;
+mod capsule;
 mod compare;
 mod extract;
 mod group;
@@ -76,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Log(arguments) => log::run(arguments, &mut sink),
         Command::Sym(arguments) => sym::run(arguments, &mut sink),
         Command::Read(arguments) => read::run(arguments, &mut sink),
+        Command::Capsule(arguments) => capsule::run(arguments, &mut sink),
         Command::Rules(arguments) => rules::run(arguments, &mut sink),
         Command::Schema(arguments) => rules::schema(arguments, &mut sink),
     };

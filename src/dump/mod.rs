@@ -4,6 +4,7 @@
 //! stand in the file.
 
 mod cache;
+pub mod capsule;
 mod elf;
 mod error;
 mod flat;
@@ -16,7 +17,9 @@ mod vmcore;
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
+use self::capsule::CapsuleFacts;
 use crate::addr::PhysAddr;
 
 pub use error::DumpError;
@@ -27,6 +30,22 @@ pub use vmcore::Vmcore;
 pub trait PhysicalMemory: fmt::Debug + Send + Sync {
     /// Fills `buf` from `at` on; all of it or an error, and then what is in `buf` means nothing.
     fn read(&self, at: PhysAddr, buf: &mut [u8]) -> Result<(), MemoryError>;
+
+    /// Like [`PhysicalMemory::read`], for bytes that may turn out not to matter: pages of long tables, searches. What of
+    /// them mattered is told by [`PhysicalMemory::used`] to those who keep a record of it.
+    fn peek(&self, at: PhysAddr, buf: &mut [u8]) -> Result<(), MemoryError> {
+        self.read(at, buf)
+    }
+
+    /// Tells that `len` bytes at `at`, peeked at before, mattered.
+    fn used(&self, at: PhysAddr, len: u64) {
+        let _ = (at, len);
+    }
+
+    /// Whether anybody keeps a record: else [`PhysicalMemory::used`] need not be called.
+    fn is_recorded(&self) -> bool {
+        false
+    }
 
     /// The ranges that the dump claims to hold, ascending, not overlapping; single pages in them may still be absent.
     fn ranges(&self) -> &[Range<u64>];
@@ -155,6 +174,10 @@ pub struct Header {
     pub qemu_cpus: Vec<QemuCpu>,
     /// PT_LOAD segments of an ELF dump.
     pub segments: Vec<Segment>,
+    /// The notes of CPUs and of the hypervisor as they stand in the file.
+    pub notes: Vec<u8>,
+    /// What the file says of the dump that it was cut down from.
+    pub capsule: Option<Arc<CapsuleFacts>>,
     /// Whether pages were filtered out; `None`: not known.
     pub partial: Option<bool>,
     /// Whether the file ends before what its headers promise, or says itself that it is incomplete.

@@ -2,8 +2,11 @@
 //!
 //! Name and description are aligned to 4 bytes, in ELF64 too (as the kernel writes them, fs/proc/vmcore.c).
 
+use std::sync::Arc;
+
 use crate::input::ReadAt;
 
+use super::capsule::{self, CapsuleFacts};
 use super::io::read_vec;
 use super::layout::Layout;
 use super::{DumpError, Prstatus, QemuCpu};
@@ -13,6 +16,8 @@ const MAX_NOTES: usize = 1 << 17;
 /// Notes that hold less than this are read; larger ones (device dumps) are stepped over.
 const MAX_DESCRIPTION: u64 = 1 << 20;
 const HEADER_SIZE: u64 = 12;
+/// Bytes of notes that are kept as they stand: 8192 CPUs' and more.
+const MAX_KEPT: usize = 4 << 20;
 const NT_PRSTATUS: u32 = 1;
 const NT_AUXV: u32 = 6;
 const NT_FILE: u32 = 0x4649_4c45;
@@ -31,6 +36,9 @@ pub(super) struct Notes {
     pub(super) vmcoreinfo: Option<Vec<u8>>,
     pub(super) prstatus: Vec<Prstatus>,
     pub(super) qemu_cpus: Vec<QemuCpu>,
+    /// The CPUs' and the hypervisor's notes, as they stand in the file.
+    pub(super) raw: Vec<u8>,
+    pub(super) capsule: Option<Arc<CapsuleFacts>>,
     /// Whether there is a note that only a process's core has.
     pub(super) of_process: bool,
     /// Whether the file ends inside the notes.
@@ -73,6 +81,7 @@ impl Notes {
                     (b"CORE", NT_PRSTATUS) => {
                         let bytes = read_vec(file, description_at, description_size as usize)?;
                         self.prstatus.extend(prstatus(&bytes, dialect));
+                        self.keep(file, at, next);
                     }
                     (b"CORE", NT_AUXV | NT_FILE) => self.of_process = true,
                     (b"VMCOREINFO", 0) => {
@@ -81,6 +90,11 @@ impl Notes {
                     (b"QEMU", 0) => {
                         let bytes = read_vec(file, description_at, description_size as usize)?;
                         self.qemu_cpus.extend(qemu_cpu(&bytes, dialect.layout));
+                        self.keep(file, at, next);
+                    }
+                    (name, capsule::NOTE_TYPE) if name == capsule::NOTE_NAME.as_bytes() => {
+                        let bytes = read_vec(file, description_at, description_size as usize)?;
+                        self.capsule = CapsuleFacts::parse(&bytes).map(Arc::new);
                     }
                     _ => {}
                 }
@@ -89,6 +103,19 @@ impl Notes {
         }
         self.too_many = true;
         Ok(())
+    }
+}
+
+impl Notes {
+    /// Keeps the note from `at` up to `end` as it stands.
+    fn keep(&mut self, file: &dyn ReadAt, at: u64, end: u64) {
+        let size = usize::try_from(end - at).unwrap_or(usize::MAX);
+        // A note that cannot be read again was not read before either.
+        if self.raw.len().saturating_add(size) <= MAX_KEPT
+            && let Ok(bytes) = read_vec(file, at, size)
+        {
+            self.raw.extend(bytes);
+        }
     }
 }
 

@@ -122,6 +122,17 @@ impl Vmcore {
         &self.header
     }
 
+    /// The number of page frames that the dump speaks of, stored or not.
+    pub fn page_frames(&self) -> u64 {
+        match &self.source {
+            Source::Kdump(memory) => memory.files().iter().map(KdumpFile::page_frames).max().unwrap_or(0),
+            Source::Elf(_) => {
+                let end = self.ranges.last().map_or(0, |last| last.end);
+                end.div_ceil(self.header.page_size.max(1))
+            }
+        }
+    }
+
     /// The page compressions that the header announces or that pages read so far used: `zlib`, `lzo`, `snappy`, `zstd`.
     pub fn compressions_seen(&self) -> Vec<&'static str> {
         match &self.source {
@@ -187,7 +198,10 @@ impl PhysicalMemory for Vmcore {
         }
         match &self.source {
             Source::Elf(elf) => elf.read(at, buf),
-            Source::Kdump(memory) => memory.read(at, buf),
+            Source::Kdump(memory) => memory.read(at, buf).map_err(|error| match &self.header.capsule {
+                Some(capsule) => capsule.error(at, self.header.page_size, error),
+                None => error,
+            }),
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::debug_files::DebugFilesError;
 use super::memory::{self, Insight};
-use super::{DebugFiles, Depth, Dumped, ExtractError, Extracted};
+use super::{DebugFiles, Depth, Dumped, ExtractError, Extracted, Step};
 use crate::console;
 use crate::crash::{CrashReport, Source, SourceKind, time};
-use crate::dump::{Header, Vmcore};
+use crate::dump::{Header, PhysicalMemory, Vmcore};
 use crate::input::{Content, Input};
 use crate::kernel::Kernel;
 use crate::kernel::log::{KernelLog, LogError};
@@ -14,37 +15,11 @@ use crate::kernel::log::{KernelLog, LogError};
 /// Reads a dump from all of its parts.
 pub fn read(parts: &[Input], depth: Depth, files: &DebugFiles) -> Result<Extracted, ExtractError> {
     let vmcore = open(parts)?;
-    let mut report = CrashReport::new(Source::new("", SourceKind::Vmcore));
-    let dumped = match Kernel::open(vmcore.clone(), vmcore.header()) {
-        Ok(kernel) => {
-            let insight = Insight::open_with(&kernel, files).map_err(|source| ExtractError::DebugFiles {
-                path: parts.first().map(|p| p.path.clone()).unwrap_or_default(),
-                source,
-            })?;
-            Some(Dumped { kernel, insight })
-        }
-        Err(error) => {
-            report.note_missing("kernel", error.to_string());
-            None
-        }
-    };
-    if let Some(dumped) = &dumped {
-        read_log(&mut report, dumped);
-        for problem in dumped.kernel.problems() {
-            report.note_missing(problem.fact.to_string(), problem.why.clone());
-        }
-    }
-    describe_system(
-        &mut report,
-        dumped.as_ref().map(|dumped| &dumped.kernel),
-        vmcore.header(),
-    );
-    if let Some(Dumped { kernel, insight }) = &dumped {
-        match insight {
-            Ok(insight) => memory::complete(&mut report, kernel, insight, vmcore.header(), depth),
-            Err(why) => report.note_missing("symbols", why.clone()),
-        }
-    }
+    let examined = examine(vmcore.clone(), vmcore.header(), files, depth, &|_| ());
+    let (mut report, dumped) = examined.map_err(|source| ExtractError::DebugFiles {
+        path: parts.first().map(|p| p.path.clone()).unwrap_or_default(),
+        source,
+    })?;
     let (debuginfo, vmlinux) = (report.source.debuginfo, report.source.vmlinux.take());
     report.source = Source {
         debuginfo,
@@ -79,6 +54,50 @@ pub fn open_kernel(parts: &[Input], files: &DebugFiles) -> Result<Dumped, Extrac
             why: error.to_string(),
         }),
     }
+}
+
+/// The report that a dump's memory and headers give, as yet without `source`. `watch` is told what is looked at next.
+pub(super) fn examine(
+    memory: Arc<dyn PhysicalMemory>,
+    header: &Header,
+    files: &DebugFiles,
+    depth: Depth,
+    watch: &dyn Fn(Step),
+) -> Result<(CrashReport, Option<Dumped>), DebugFilesError> {
+    let mut report = CrashReport::new(Source::new("", SourceKind::Vmcore));
+    watch(Step::Kernel);
+    let dumped = match Kernel::open(memory, header) {
+        Ok(kernel) => {
+            let insight = Insight::open_with(&kernel, files)?;
+            Some(Dumped { kernel, insight })
+        }
+        Err(error) => {
+            report.note_missing("kernel", error.to_string());
+            None
+        }
+    };
+    if let Some(dumped) = &dumped {
+        watch(Step::Log);
+        match header.capsule.as_deref() {
+            Some(capsule) if !capsule.log_kept => {
+                report.note_missing("log", "it was left out of this capsule (--drop-log)");
+            }
+            _ => read_log(&mut report, dumped),
+        }
+        for problem in dumped.kernel.problems() {
+            report.note_missing(problem.fact.to_string(), problem.why.clone());
+        }
+    }
+    watch(Step::Machine);
+    let kernel = dumped.as_ref().map(|dumped| &dumped.kernel);
+    describe_system(&mut report, kernel, header);
+    if let Some(Dumped { kernel, insight }) = &dumped {
+        match insight {
+            Ok(insight) => memory::complete(&mut report, kernel, insight, header, depth, watch),
+            Err(why) => report.note_missing("symbols", why.clone()),
+        }
+    }
+    Ok((report, dumped))
 }
 
 /// The facts that the log holds; where it cannot be read, why.
@@ -125,7 +144,8 @@ pub fn kernel_log(parts: &[Input]) -> Result<KernelLog, ExtractError> {
     log.map_err(|e| no_log(e.to_string()))
 }
 
-fn open(parts: &[Input]) -> Result<Arc<Vmcore>, ExtractError> {
+/// Opens the dump that `parts` make up.
+pub(super) fn open(parts: &[Input]) -> Result<Arc<Vmcore>, ExtractError> {
     let path = parts.first().map(|p| p.path.clone()).unwrap_or_default();
     let bytes = parts.iter().filter_map(|part| match &part.content {
         Content::Dump(bytes) => Some(bytes.clone()),

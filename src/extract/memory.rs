@@ -14,7 +14,7 @@ use crate::kernel::types::{KernelTypes, Source as TypeSource, Types};
 use crate::kernel::{Kernel, bug_table, cpus};
 
 use super::debug_files::{DebugFilesError, Search};
-use super::{DebugFiles, Depth, fault, source_lines, stack};
+use super::{DebugFiles, Depth, Step, fault, source_lines, stack};
 
 /// How many bytes of code are handed to the decoder: no instruction is longer than 15.
 const CODE: usize = 16;
@@ -71,7 +71,14 @@ impl Insight {
 
 /// Completes `report`, which holds what the log and the headers say, with what memory says. Where both speak, memory is
 /// exact and the log may be cut; a disagreement is noted.
-pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, header: &Header, depth: Depth) {
+pub fn complete(
+    report: &mut CrashReport,
+    kernel: &Kernel,
+    insight: &Insight,
+    header: &Header,
+    depth: Depth,
+    watch: &dyn Fn(Step),
+) {
     report.source.debuginfo = Some(match insight.types.source() {
         Some(TypeSource::Btf) => DebugInfo::Btf,
         Some(TypeSource::Dwarf) => DebugInfo::Dwarf,
@@ -85,6 +92,7 @@ pub fn complete(report: &mut CrashReport, kernel: &Kernel, insight: &Insight, he
         matched_by: debug.matched_by.clone(),
     });
     machine(report, kernel, insight, header);
+    watch(Step::Stacks);
     let stacks = Stacks::new(kernel.memory(), &insight.symbols, &insight.types, header);
     stack::panic_stack(report, &stacks);
     explain(report, kernel, insight);

@@ -19,9 +19,10 @@ pub use job::{Job, jobs};
 pub use memory::Insight;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::crash::CrashReport;
-use crate::dump::DumpError;
+use crate::crash::{CrashReport, Source, SourceKind};
+use crate::dump::{DumpError, Header, PhysicalMemory, Vmcore};
 use crate::input::{Content, Input, InputError};
 use crate::kernel::Kernel;
 use crate::kernel::read::Reader;
@@ -53,6 +54,19 @@ impl Dumped {
         let reader = Reader::new(self.kernel.memory(), &insight.symbols, &insight.types);
         Some(MemoryProbe(reader))
     }
+}
+
+/// What of a dump is looked at, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Where the kernel is, its symbols and types.
+    Kernel,
+    /// The log.
+    Log,
+    /// The machine's figures, settings and modules.
+    Machine,
+    /// Stacks, tasks and the code on them.
+    Stacks,
 }
 
 /// How much to look for in a dump, beyond what every report holds.
@@ -132,6 +146,30 @@ pub enum ExtractError {
         /// Which input.
         path: PathBuf,
     },
+}
+
+/// The report of a dump whose memory is at hand, without what only its file can tell (`source`). `watch` is told what is
+/// looked at next.
+pub fn examine(
+    memory: Arc<dyn PhysicalMemory>,
+    header: &Header,
+    depth: Depth,
+    watch: &dyn Fn(Step),
+) -> (CrashReport, Option<Dumped>) {
+    let examined = dumped::examine(memory, header, &DebugFiles::default(), depth, watch);
+    // Only a file that was named can be unusable, and none was.
+    let (mut report, dumped) = examined.unwrap_or_else(|error| {
+        let mut report = CrashReport::new(Source::new("", SourceKind::Vmcore));
+        report.note_missing("debuginfo", error.to_string());
+        (report, None)
+    });
+    finish::complete(&mut report);
+    (report, dumped)
+}
+
+/// The dump that `parts` make up, none of which is text.
+pub fn open_dump(parts: &[Input]) -> Result<Arc<Vmcore>, ExtractError> {
+    dumped::open(parts)
 }
 
 /// Everything that `parts` tell of a crash. Several parts are one split dump, in any order.

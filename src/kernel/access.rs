@@ -63,6 +63,23 @@ impl KernelMemory {
         self.memory.read(at, buf)
     }
 
+    /// [`KernelMemory::bytes`] that may turn out not to matter: see [`KernelMemory::used`].
+    pub fn peek(&self, at: VirtAddr, len: usize) -> Result<Vec<u8>, ReadError> {
+        let mut buf = vec![0; len];
+        self.memory.peek(at, &mut buf)?;
+        Ok(buf)
+    }
+
+    /// Tells that `len` bytes at `at`, peeked at before, mattered.
+    pub fn used(&self, at: VirtAddr, len: u64) {
+        self.memory.used(at, len);
+    }
+
+    /// Whether anybody keeps a record of what mattered.
+    pub fn is_recorded(&self) -> bool {
+        self.memory.is_recorded()
+    }
+
     /// Whether the CPU may execute what is mapped at `at`, be it in the dump or not. `None`: nothing tells.
     pub fn executable(&self, at: VirtAddr) -> Option<bool> {
         self.memory.executable(at)

@@ -100,7 +100,10 @@ impl Kernel {
                 "neither the kernel's memory nor the dump's header has it".to_owned(),
             );
         }
-        let vmcoreinfo = found.vmcoreinfo.unwrap_or_default();
+        let mut vmcoreinfo = found.vmcoreinfo.unwrap_or_default();
+        for (name, address) in header.capsule.iter().flat_map(|capsule| &capsule.symbols) {
+            vmcoreinfo.complete(name, *address);
+        }
         let crashed_at = vmcoreinfo
             .crashtime()
             .or(header.timestamp.filter(|&seconds| seconds != 0));

@@ -32,11 +32,37 @@ pub trait VirtualMemory: Send + Sync {
     /// Fills `buf` from `at` on; all of it or an error, and then what is in `buf` means nothing.
     fn read(&self, at: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError>;
 
+    /// Like [`VirtualMemory::read`], for bytes that may turn out not to matter ([`crate::dump::PhysicalMemory::peek`]).
+    fn peek(&self, at: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.read(at, buf)
+    }
+
+    /// Tells that `len` bytes at `at`, peeked at before, mattered.
+    fn used(&self, at: VirtAddr, len: u64) {
+        let _ = (at, len);
+    }
+
+    /// Whether anybody keeps a record: else [`VirtualMemory::used`] need not be called.
+    fn is_recorded(&self) -> bool {
+        false
+    }
+
     /// Whether the CPU may execute what is mapped at `at`, be it in the dump or not. `None`: nothing tells.
     fn executable(&self, at: VirtAddr) -> Option<bool> {
         let _ = at;
         None
     }
+}
+
+/// A table cut down to what was asked of it, to be put in its place: equally large or smaller, and as readable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condensed {
+    /// Which table: `kallsyms`, `BTF`.
+    pub what: &'static str,
+    /// Where it starts.
+    pub at: VirtAddr,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// Why virtual memory could not be read.

@@ -1,6 +1,7 @@
 //! A long table in the dump's memory, read page by page as it is asked for and then kept.
 //!
 //! Symbol tables have megabytes of which a lookup needs a few pages; a page that the dump lacks spoils only itself.
+//! Of the pages read, those who keep a record hear which bytes were asked for.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -18,6 +19,7 @@ pub(super) struct PagedBytes {
     start: u64,
     len: u64,
     pages: Vec<OnceLock<Option<Box<[u8]>>>>,
+    is_recorded: bool,
 }
 
 impl PagedBytes {
@@ -27,6 +29,7 @@ impl PagedBytes {
         let count = end.div_ceil(PAGE).checked_sub(start.0 / PAGE)?;
         let pages = (0..count).map(|_| OnceLock::new()).collect();
         Some(PagedBytes {
+            is_recorded: memory.is_recorded(),
             memory,
             start: start.0,
             len,
@@ -39,8 +42,20 @@ impl PagedBytes {
         self.len
     }
 
+    /// Where it starts.
+    pub(super) fn start(&self) -> VirtAddr {
+        VirtAddr(self.start)
+    }
+
     /// Fills `buf` from byte `offset` of the table on; `None` outside the table or where the dump has no memory.
     pub(super) fn copy(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
+        self.peek(offset, buf)?;
+        self.record(offset, buf.len());
+        Some(())
+    }
+
+    /// [`PagedBytes::copy`] of bytes that may turn out not to matter.
+    pub(super) fn peek(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
         if offset.checked_add(buf.len() as u64)? > self.len {
             return None;
         }
@@ -59,7 +74,16 @@ impl PagedBytes {
         Some(())
     }
 
-    /// The bytes of `range` up to the first that the dump lacks. The caller bounds its length.
+    /// Tells that bytes of the table mattered.
+    fn record(&self, offset: u64, len: usize) {
+        if self.is_recorded {
+            self.memory
+                .used(VirtAddr(self.start.saturating_add(offset)), len as u64);
+        }
+    }
+
+    /// The bytes of `range` up to the first that the dump lacks. The caller bounds its length. They may turn out not to
+    /// matter: nobody is told that they did.
     pub(super) fn prefix(&self, range: Range<u64>) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(range.end.saturating_sub(range.start).min(PAGE) as usize);
         let mut at = range.start;
@@ -80,7 +104,7 @@ impl PagedBytes {
     /// All of it, read at once and not kept; `None` where the dump lacks a part. Whoever made the table has bounded it.
     pub(super) fn whole(&self) -> Option<Vec<u8>> {
         let len = usize::try_from(self.len).ok()?;
-        self.memory.bytes(VirtAddr(self.start), len).ok()
+        self.memory.peek(VirtAddr(self.start), len).ok()
     }
 
     /// The part of the table on the page of `at`.
@@ -97,7 +121,7 @@ impl PagedBytes {
             let range = self.page_range(at);
             let bytes = self
                 .memory
-                .bytes(VirtAddr(range.start), (range.end - range.start) as usize);
+                .peek(VirtAddr(range.start), (range.end - range.start) as usize);
             bytes.ok().map(Vec::into_boxed_slice)
         })
         .as_deref()

@@ -75,6 +75,24 @@ impl Vmcoreinfo {
         hex(value.strip_prefix("0x").unwrap_or(value)).map(VirtAddr)
     }
 
+    /// Adds a `SYMBOL(name)` that the text lacks.
+    pub fn complete(&mut self, name: &str, address: VirtAddr) {
+        self.values
+            .entry(format!("SYMBOL({name})"))
+            .or_insert_with(|| format!("{:x}", address.0));
+    }
+
+    /// The text again, in the order of its keys.
+    pub fn render(&self) -> String {
+        let mut lines: Vec<String> = self
+            .values
+            .iter()
+            .map(|(key, value)| format!("{key}={value}\n"))
+            .collect();
+        lines.sort_unstable();
+        lines.concat()
+    }
+
     /// `NUMBER(name)`: decimal and possibly negative, or hex with `0x`; an unsigned value past 2^63 comes out negative.
     pub fn number(&self, name: &str) -> Option<i64> {
         signed(self.kind("NUMBER", name)?)

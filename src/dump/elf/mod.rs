@@ -129,6 +129,8 @@ impl ElfFile {
             prstatus: notes.prstatus,
             qemu_cpus: notes.qemu_cpus,
             segments: hints,
+            notes: notes.raw,
+            capsule: None,
             partial: Some(map.partial),
             truncated,
             remarks,

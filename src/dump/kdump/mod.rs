@@ -141,6 +141,11 @@ impl KdumpFile {
         self.main.block_size
     }
 
+    /// The number of page frames that its bitmaps speak of.
+    pub(super) fn page_frames(&self) -> u64 {
+        self.pages
+    }
+
     /// Which part of a split dump it is, if it is one.
     pub(super) fn part(&self) -> Option<SplitPart> {
         as_part(&self.main, &self.sub)
@@ -211,6 +216,8 @@ impl KdumpFile {
             prstatus: notes.prstatus,
             qemu_cpus: notes.qemu_cpus,
             segments: Vec::new(),
+            notes: notes.raw,
+            capsule: notes.capsule,
             partial: sub.dump_level.map(|level| level != 0),
             truncated: self.truncated || notes.cut,
             remarks,

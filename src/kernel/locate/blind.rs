@@ -143,7 +143,7 @@ fn by_banner(start: Start<'_>) -> Option<Image> {
     let pattern = scan::literal("Linux version ")?;
     let sections = scan::strides(memory, SECTION).filter(|&section| {
         let mut page = [0; 4096];
-        let read = memory.read(PhysAddr(section), &mut page).is_ok();
+        let read = memory.peek(PhysAddr(section), &mut page).is_ok();
         let mut places = scan::occurrences(&page, &pattern);
         read && places.any(|at| page.get(at..).and_then(scan::banner).is_some())
     });

@@ -41,7 +41,7 @@ pub(super) fn pieces<T>(
                 let Some(part) = buffer.get_mut(..size as usize) else {
                     break;
                 };
-                if memory.read(PhysAddr(at + done), part).is_ok() {
+                if memory.peek(PhysAddr(at + done), part).is_ok() {
                     if let ControlFlow::Break(found) = look(at + done, part) {
                         return Some(found);
                     }

@@ -70,6 +70,8 @@ fn header(vmcoreinfo: Option<String>) -> Header {
         segments: Vec::new(),
         partial: None,
         truncated: false,
+        notes: Vec::new(),
+        capsule: None,
         remarks: Vec::new(),
     }
 }

@@ -191,6 +191,28 @@ impl AddressSpace {
         }
     }
 
+    /// Reads piece by piece, each as long as it lies in one piece of physical memory.
+    fn read_by(
+        &self,
+        at: VirtAddr,
+        buf: &mut [u8],
+        read: impl Fn(PhysAddr, &mut [u8]) -> Result<(), MemoryError>,
+    ) -> Result<(), ReadError> {
+        let mut at = at;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let (physical, run) = self.run(at, rest.len() as u64)?;
+            let length = usize::try_from(run).unwrap_or(usize::MAX).min(rest.len());
+            let (part, behind) = rest.split_at_mut(length);
+            read(physical, part).map_err(|source| ReadError::Memory { at, physical, source })?;
+            rest = behind;
+            if !rest.is_empty() {
+                at = at.checked_add(run).ok_or(ReadError::NotMapped(at))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where `at` lies, and how many of the next `wanted` bytes lie in one piece of physical memory.
     fn run(&self, at: VirtAddr, wanted: u64) -> Result<(PhysAddr, u64), ReadError> {
         let (physical, mut run) = self.locate(at)?;
@@ -209,21 +231,26 @@ impl AddressSpace {
 
 impl VirtualMemory for AddressSpace {
     fn read(&self, at: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
-        let mut at = at;
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let (physical, run) = self.run(at, rest.len() as u64)?;
-            let length = usize::try_from(run).unwrap_or(usize::MAX).min(rest.len());
-            let (part, behind) = rest.split_at_mut(length);
-            self.memory
-                .read(physical, part)
-                .map_err(|source| ReadError::Memory { at, physical, source })?;
-            rest = behind;
-            if !rest.is_empty() {
-                at = at.checked_add(run).ok_or(ReadError::NotMapped(at))?;
-            }
+        self.read_by(at, buf, |physical, part| self.memory.read(physical, part))
+    }
+
+    fn peek(&self, at: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
+        self.read_by(at, buf, |physical, part| self.memory.peek(physical, part))
+    }
+
+    fn used(&self, at: VirtAddr, len: u64) {
+        let mut done = 0;
+        while done < len {
+            let Some(Ok((physical, run))) = at.checked_add(done).map(|at| self.run(at, len - done)) else {
+                return;
+            };
+            self.memory.used(physical, run);
+            done = done.saturating_add(run.max(1));
         }
-        Ok(())
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.memory.is_recorded()
     }
 
     fn executable(&self, at: VirtAddr) -> Option<bool> {

@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
             let told = (name == "current").then(|| "task_struct".to_owned());
             return Ok((value, told));
         }
-        if let Some(address) = self.symbols.by_name(name) {
+        if let Some(address) = self.symbols.all_by_name(name).first().copied() {
             return Ok((address, None));
         }
         // An address as kernel text writes it, without 0x.

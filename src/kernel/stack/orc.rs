@@ -217,7 +217,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// The entry that holds at `ip`. It reads about a dozen words and one page, however large the table is.
+    /// The entry that holds at `ip`. It reads some twenty words, however large the table is.
     pub fn find(&self, memory: &KernelMemory, version: Version, ip: VirtAddr) -> Result<Option<Entry>, ReadError> {
         match self.index(memory, ip)? {
             Some(index) => Ok(version.decode(self.raw(memory, index)?)),
@@ -264,25 +264,18 @@ impl Table {
     /// The last entry whose address is at or below `ip`: of several with one address the last, since the linker sorts
     /// terminators of sections first.
     fn index(&self, memory: &KernelMemory, ip: VirtAddr) -> Result<Option<u64>, ReadError> {
-        // One page of addresses is read at once: halving it word by word would touch the same page.
-        const AT_ONCE: u64 = 1024;
+        // Word by word to the end, though the last ten lie on one page: a record of what is read stays short so.
         let (mut low, mut high) = (0, self.count);
-        while high - low > AT_ONCE {
+        while low < high {
             let middle = low + (high - low) / 2;
             let value = memory.i32(VirtAddr(self.ips.0.wrapping_add(middle.wrapping_mul(4))))?;
             if self.address(middle, value) <= ip.0 {
-                low = middle;
+                low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        let start = VirtAddr(self.ips.0.wrapping_add(low.wrapping_mul(4)));
-        let bytes = memory.bytes(start, usize::try_from((high - low) * 4).unwrap_or(0))?;
-        let (words, _) = bytes.as_chunks::<4>();
-        let below = (low..)
-            .zip(words)
-            .take_while(|(index, word)| self.address(*index, i32::from_le_bytes(**word)) <= ip.0);
-        Ok(below.last().map(|(index, _)| index))
+        Ok(low.checked_sub(1))
     }
 }
 

@@ -122,7 +122,7 @@ fn run_around(memory: &KernelMemory, at: u64, image: &Range<u64>) -> Range<u64> 
 
 /// Whether the page at `at` looks like part of an address table; `None` when it cannot be read.
 fn ascends(memory: &KernelMemory, at: u64) -> Option<bool> {
-    let bytes = memory.bytes(VirtAddr(at), PAGE as usize).ok()?;
+    let bytes = memory.peek(VirtAddr(at), PAGE as usize).ok()?;
     let abi = memory.abi();
     Some(words_ascend(abi, &bytes) || offsets_ascend(abi, &bytes))
 }
@@ -211,7 +211,7 @@ fn block(memory: &KernelMemory, range: Range<u64>) -> Block {
     let overlap = DIGITS.len() as u64 - 1;
     let whole = range.end.saturating_sub(range.start).saturating_add(overlap);
     let mut search = |start: u64, len: u64| {
-        let Ok(bytes) = memory.bytes(VirtAddr(start), len as usize) else {
+        let Ok(bytes) = memory.peek(VirtAddr(start), len as usize) else {
             return false;
         };
         found.is_empty = false;

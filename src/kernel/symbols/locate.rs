@@ -20,6 +20,17 @@ use crate::kernel::access::KernelMemory;
 /// A kernel image is smaller than this: KERNEL_IMAGE_SIZE of x86_64 with KASLR.
 pub(super) const MAX_IMAGE: u64 = 1 << 30;
 
+/// The tables' names in VMCOREINFO (6.0+).
+const LABELS: [&str; 7] = [
+    "kallsyms_names",
+    "kallsyms_num_syms",
+    "kallsyms_token_table",
+    "kallsyms_token_index",
+    "kallsyms_addresses",
+    "kallsyms_offsets",
+    "kallsyms_relative_base",
+];
+
 /// What is known of the kernel before its symbols are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
@@ -48,6 +59,8 @@ pub(super) fn by_vmcoreinfo(
         return None;
     }
     let (markers, names_len) = markers_between(memory, names, token_table, count)?;
+    let labels = LABELS.into_iter().filter_map(|name| Some((name, symbol(name)?)));
+    let labels: Vec<_> = labels.collect();
     let encodings = match (offsets, base) {
         (false, _) => vec![Encoding::Absolute],
         (true, None) => vec![Encoding::PlaceRelative],
@@ -62,6 +75,7 @@ pub(super) fn by_vmcoreinfo(
             names_len,
             markers: markers.clone(),
             tokens: Tokens::read(memory, token_table, token_index)?,
+            labels: labels.clone(),
         };
         Kallsyms::new(memory, tables).filter(|found| proven(found, known))
     })
@@ -83,23 +97,35 @@ pub(super) fn by_token_table(
     let aligned = |value: u64| value.next_multiple_of(word);
     let offsets_len = aligned(4 * u64::from(count));
 
-    let base = |at: Option<u64>| at.and_then(|at| memory.word(VirtAddr(at)).ok());
+    let base = |at: Option<u64>| at.and_then(|at| Some((at, memory.word(VirtAddr(at)).ok()?)));
     let mut candidates = Vec::new();
     let older = count_at.checked_sub(word);
-    if let (Some(base), Some(at)) = (base(older), older.and_then(|at| at.checked_sub(offsets_len))) {
-        candidates.push((at, Encoding::AbsolutePerCpu { base }));
-        candidates.push((at, Encoding::Relative { base }));
+    if let (Some((base_at, base)), Some(at)) = (base(older), older.and_then(|at| at.checked_sub(offsets_len))) {
+        candidates.push((at, Encoding::AbsolutePerCpu { base }, Some(base_at)));
+        candidates.push((at, Encoding::Relative { base }, Some(base_at)));
     }
     if let Some(at) = count_at.checked_sub(word * u64::from(count)) {
-        candidates.push((at, Encoding::Absolute));
+        candidates.push((at, Encoding::Absolute, None));
     }
-    if let Some(base) = base(behind_index.checked_add(offsets_len)) {
-        candidates.push((behind_index, Encoding::AbsolutePerCpu { base }));
-        candidates.push((behind_index, Encoding::Relative { base }));
+    if let Some((base_at, base)) = base(behind_index.checked_add(offsets_len)) {
+        candidates.push((behind_index, Encoding::AbsolutePerCpu { base }, Some(base_at)));
+        candidates.push((behind_index, Encoding::Relative { base }, Some(base_at)));
     }
-    candidates.push((behind_index, Encoding::PlaceRelative));
+    candidates.push((behind_index, Encoding::PlaceRelative, None));
 
-    candidates.into_iter().find_map(|(addresses, encoding)| {
+    candidates.into_iter().find_map(|(addresses, encoding, base_at)| {
+        let addresses_label = match encoding {
+            Encoding::Absolute => "kallsyms_addresses",
+            _ => "kallsyms_offsets",
+        };
+        let mut labels = vec![
+            ("kallsyms_names", names),
+            ("kallsyms_num_syms", VirtAddr(count_at)),
+            ("kallsyms_token_table", token_table),
+            ("kallsyms_token_index", token_index),
+            (addresses_label, VirtAddr(addresses)),
+        ];
+        labels.extend(base_at.map(|at| ("kallsyms_relative_base", VirtAddr(at))));
         let tables = Tables {
             count,
             encoding,
@@ -108,6 +134,7 @@ pub(super) fn by_token_table(
             names_len,
             markers: markers.clone(),
             tokens: Tokens::read(memory, token_table, token_index)?,
+            labels,
         };
         Kallsyms::new(memory, tables).filter(|found| proven(found, known))
     })

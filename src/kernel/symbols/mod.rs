@@ -2,6 +2,7 @@
 //!
 //! It must not know how memory is translated nor what the symbols are used for.
 
+mod condense;
 mod find;
 mod listed;
 mod locate;
@@ -110,6 +111,14 @@ impl Symbols {
         }
     }
 
+    /// The kernel's own table, unless the symbols come from a list.
+    pub fn kallsyms(&self) -> Option<&Kallsyms> {
+        match &self.table {
+            Table::Kallsyms(kallsyms) => Some(kallsyms),
+            Table::Listed(_) => None,
+        }
+    }
+
     /// Every address of the kernel proper that bears `name`, ascending. Modules are not asked.
     pub fn own(&self, name: &str) -> Vec<VirtAddr> {
         self.table.named(name)
@@ -149,9 +158,15 @@ impl Symbols {
         })
     }
 
-    /// The lowest address that bears `name`; the kernel proper's before any module's. `mod:name` asks one module.
+    /// The lowest address in the kernel proper that bears `name`. `mod:name` asks one module.
+    ///
+    /// Modules are not gone through: a variable of the kernel's that this kernel lacks must not be found in a module
+    /// that happens to use its name, and the tables of hundreds of modules need not be read to learn that it lacks it.
     pub fn by_name(&self, name: &str) -> Option<VirtAddr> {
-        self.all_by_name(name).first().copied()
+        if name.contains(':') {
+            return self.all_by_name(name).first().copied();
+        }
+        self.table.named(name).first().copied()
     }
 
     /// Every address that bears `name`: static functions and variables share names. Ascending in the kernel proper,

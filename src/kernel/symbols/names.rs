@@ -98,6 +98,12 @@ impl Tokens {
         self.tokens.get(usize::from(code))
     }
 
+    /// The code of the token that is `text`.
+    pub(super) fn code(&self, text: &[u8]) -> Option<u8> {
+        let code = self.tokens.iter().position(|token| *token.text == *text)?;
+        u8::try_from(code).ok()
+    }
+
     /// The type character and the name that `codes` stand for.
     pub(super) fn expand(&self, codes: &[u8]) -> Option<(char, String)> {
         /// The kernel's own limit for one name is 512; a hostile table could multiply 16,383 codes by 512 characters.

@@ -2,7 +2,9 @@
 //!
 //! Where the tables lie is [`super::find`]'s and [`super::locate`]'s business.
 
+use std::ops::Range;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::names::{GROUP, NameIndex, Tokens, entry};
 use crate::addr::VirtAddr;
@@ -73,20 +75,48 @@ pub(super) struct Tables {
     /// Where in the name stream every 256th name starts; the first is 0.
     pub(super) markers: Vec<u32>,
     pub(super) tokens: Tokens,
+    /// The places of the tables, as VMCOREINFO would name them (6.0+).
+    pub(super) labels: Vec<(&'static str, VirtAddr)>,
 }
 
 /// The kernel's symbol table, read as it is asked.
 #[derive(Debug)]
 pub struct Kallsyms {
-    abi: Abi,
+    pub(super) abi: Abi,
     count: u32,
-    encoding: Encoding,
+    pub(super) encoding: Encoding,
     addresses_at: VirtAddr,
-    addresses: PagedBytes,
-    names: PagedBytes,
+    pub(super) addresses: PagedBytes,
+    pub(super) names: PagedBytes,
     markers: Vec<u32>,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
+    labels: Vec<(&'static str, VirtAddr)>,
     index: OnceLock<NameIndex>,
+    /// The symbols whose names were told.
+    told: Marks,
+    /// The symbols whose addresses were looked at.
+    looked_at: Marks,
+}
+
+/// A bit for every symbol.
+#[derive(Debug)]
+struct Marks(Box<[AtomicU64]>);
+
+impl Marks {
+    fn new(count: u32) -> Marks {
+        Marks((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn set(&self, number: u32) {
+        if let Some(word) = self.0.get(number as usize / 64) {
+            word.fetch_or(1 << (number % 64), Ordering::Relaxed);
+        }
+    }
+
+    fn is_set(&self, number: u32) -> bool {
+        let word = self.0.get(number as usize / 64);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
+    }
 }
 
 impl Kallsyms {
@@ -114,13 +144,31 @@ impl Kallsyms {
             names: PagedBytes::new(memory.clone(), tables.names, tables.names_len)?,
             markers: tables.markers,
             tokens: tables.tokens,
+            labels: tables.labels,
             index: OnceLock::new(),
+            told: Marks::new(tables.count),
+            looked_at: Marks::new(tables.count),
         })
     }
 
     /// How many symbols it has.
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Whether the name of symbol `number` was told to anyone.
+    pub(super) fn was_told(&self, number: u32) -> bool {
+        self.told.is_set(number)
+    }
+
+    /// Whether the address of symbol `number` was looked at.
+    pub(super) fn was_looked_at(&self, number: u32) -> bool {
+        self.looked_at.is_set(number)
+    }
+
+    /// Where its tables lie, by the names that VMCOREINFO has for them (6.0+): with these they need not be searched.
+    pub fn labels(&self) -> &[(&'static str, VirtAddr)] {
+        &self.labels
     }
 
     /// How addresses are encoded.
@@ -138,6 +186,7 @@ impl Kallsyms {
         let mut buf = [0; 8];
         let entry = buf.get_mut(..size as usize)?;
         self.addresses.copy(offset, entry)?;
+        self.looked_at.set(number);
         let raw = self.abi.uint(entry);
         let place = self.addresses_at.0.wrapping_add(offset);
         let address = self.encoding.decode(raw, place);
@@ -158,6 +207,7 @@ impl Kallsyms {
         for _ in 0..number % GROUP {
             position = entry(&stream, position)?.1;
         }
+        self.told.set(number);
         self.tokens.expand(entry(&stream, position)?.0)
     }
 
@@ -233,10 +283,16 @@ impl Kallsyms {
     }
 
     /// The name stream from marker `number` on: the names of one group, as far as the dump has them.
-    fn group(&self, number: u32) -> Vec<u8> {
+    pub(super) fn group(&self, number: u32) -> Vec<u8> {
+        // A record of what was read holds the names as a whole: see `condensed`.
+        self.names.prefix(self.group_at(number))
+    }
+
+    /// Where in the name stream the names of one group lie.
+    pub(super) fn group_at(&self, number: u32) -> Range<u64> {
         let bound = |number: u32| self.markers.get(number as usize).map(|marker| u64::from(*marker));
-        let Some(start) = bound(number) else { return Vec::new() };
+        let Some(start) = bound(number) else { return 0..0 };
         let end = bound(number + 1).unwrap_or_else(|| self.names.len().min(start + MAX_GROUP));
-        self.names.prefix(start..end)
+        start..end
     }
 }

@@ -10,14 +10,16 @@
 //!
 //! A module's BTF is "split": its type numbers and string offsets go on where vmlinux's end.
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::path::{Step, steps};
 use super::{Kind, Member, Placed, Source, Types};
 use crate::addr::VirtAddr;
+use crate::dump::ByteOrder;
+use crate::kernel::Condensed;
 use crate::kernel::access::{Abi, KernelMemory};
 use crate::kernel::paged::PagedBytes;
 
@@ -59,8 +61,9 @@ mod kind {
 pub struct Btf {
     abi: Abi,
     base: Option<Arc<Btf>>,
-    types: PagedBytes,
-    strings: PagedBytes,
+    start: VirtAddr,
+    types: Section,
+    strings: Section,
     /// The number of the first type here: 1, or how many the base has.
     first: u32,
     /// The offset of the first string here: 0, or the length of the base's.
@@ -68,6 +71,58 @@ pub struct Btf {
     index: Mutex<Index>,
     /// How many nameless types precede the named ones, where those ascend.
     nameless: OnceLock<Option<u32>>,
+}
+
+/// A string section under construction.
+struct Strings {
+    bytes: Vec<u8>,
+    places: HashMap<Vec<u8>, u32>,
+}
+
+impl Strings {
+    fn new() -> Strings {
+        // The first string is always the empty one.
+        Strings {
+            bytes: vec![0],
+            places: HashMap::from([(Vec::new(), 0)]),
+        }
+    }
+
+    fn add(&mut self, text: Vec<u8>) -> u32 {
+        let at = self.bytes.len() as u32;
+        *self.places.entry(text).or_insert_with_key(|text| {
+            self.bytes.extend_from_slice(text);
+            self.bytes.push(0);
+            at
+        })
+    }
+}
+
+/// The types, or the strings.
+#[derive(Debug)]
+struct Section {
+    bytes: PagedBytes,
+    /// A record of what was read is not kept byte by byte, but made from the types that were told.
+    is_condensed: bool,
+}
+
+impl Section {
+    fn len(&self) -> u64 {
+        self.bytes.len()
+    }
+
+    /// All of it, for those who keep no byte-by-byte record of it.
+    fn whole(&self) -> Option<Vec<u8>> {
+        self.is_condensed.then(|| self.bytes.whole()).flatten()
+    }
+
+    fn copy(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
+        if self.is_condensed {
+            self.bytes.peek(offset, buf)
+        } else {
+            self.bytes.copy(offset, buf)
+        }
+    }
 }
 
 /// The types found so far.
@@ -83,6 +138,8 @@ struct Index {
     named: usize,
     /// Definitions by the hash of their names, ascending.
     names: HashMap<u64, Vec<u32>>,
+    /// The types that answers came from.
+    told: BTreeSet<Id>,
 }
 
 /// `struct btf_type`.
@@ -171,13 +228,16 @@ impl Btf {
             return None;
         }
         let body = field(4, 4)?;
-        let section = |at: usize| -> Option<PagedBytes> {
+        let section = |at: usize| -> Option<Section> {
             let (offset, size) = (field(at, 4)?, field(at + 4, 4)?);
             let offset = body + offset;
             if size > MAX_SECTION || offset + size > len {
                 return None;
             }
-            PagedBytes::new(memory.clone(), start.checked_add(offset)?, size)
+            Some(Section {
+                bytes: PagedBytes::new(memory.clone(), start.checked_add(offset)?, size)?,
+                is_condensed: base.is_none(),
+            })
         };
         let (types, strings) = (section(8)?, section(16)?);
         let first = match &base {
@@ -188,6 +248,7 @@ impl Btf {
         Some(Btf {
             abi,
             base,
+            start,
             types,
             strings,
             first,
@@ -273,10 +334,17 @@ impl Btf {
         }
     }
 
-    /// The type with number `id`, and the BTF that has it (and its data).
+    /// The type with number `id`, and the BTF that has it (and its data), for an answer.
     fn get(&self, id: Id) -> Option<(&Btf, Type)> {
+        let (btf, found) = self.look(id)?;
+        btf.tell(id);
+        Some((btf, found))
+    }
+
+    /// The type with number `id`, to see whether it is the right one.
+    fn look(&self, id: Id) -> Option<(&Btf, Type)> {
         let Some(own) = id.checked_sub(self.first) else {
-            return self.base.as_ref()?.get(id);
+            return self.base.as_ref()?.look(id);
         };
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         while index.offsets.len() as u32 <= own {
@@ -285,6 +353,12 @@ impl Btf {
         let offset = u64::from(*index.offsets.get(own as usize)?);
         drop(index);
         Some((self, self.type_at(offset)?))
+    }
+
+    /// Notes that an answer came from type `id`.
+    fn tell(&self, id: Id) {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        index.told.insert(id);
     }
 
     /// The string at `offset`, in here or in the base.
@@ -309,6 +383,79 @@ impl Btf {
             at += part.len() as u64;
         }
         None
+    }
+
+    /// This BTF with every type that no answer came from made an empty declaration, and without their names: numbers
+    /// stay, all else shrinks. `None` for a module's.
+    pub fn condensed(&self) -> Option<Condensed> {
+        if self.base.is_some() {
+            return None;
+        }
+        let (offsets, told) = {
+            let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+            (index.offsets.clone(), index.told.clone())
+        };
+        let mut strings = Strings::new();
+        let mut types = Vec::new();
+        for (id, offset) in (self.first..).zip(offsets) {
+            let kept = told.contains(&id).then(|| self.record(u64::from(offset), &mut strings));
+            match kept.flatten() {
+                Some(record) => types.extend(record),
+                None => types.extend([0, kind::FWD << 24, 0].into_iter().flat_map(|word| self.word(word))),
+            }
+        }
+        let (types_len, strings_len) = (types.len() as u32, strings.bytes.len() as u32);
+        let mut bytes = self.half(MAGIC as u16).to_vec();
+        bytes.extend([1, 0]); // version, flags
+        for word in [HEADER as u32, 0, types_len, types_len, strings_len] {
+            bytes.extend(self.word(word));
+        }
+        bytes.extend(types);
+        bytes.extend(strings.bytes);
+        Some(Condensed {
+            what: "BTF",
+            at: self.start,
+            bytes,
+        })
+    }
+
+    /// The type at `offset` with all that belongs to it, its names moved to `strings`.
+    fn record(&self, offset: u64, strings: &mut Strings) -> Option<Vec<u8>> {
+        let found = self.type_at(offset)?;
+        let len = Type::SIZE + found.data_len()?;
+        let mut raw = vec![0; usize::try_from(len).ok()?];
+        self.types.copy(offset, &mut raw)?;
+        let mut rename = |raw: &mut [u8], at: usize| {
+            let place = raw.get_mut(at..at + 4)?;
+            let name = self.string(self.abi.uint(place)).unwrap_or_default();
+            place.copy_from_slice(&self.word(strings.add(name)));
+            Some(())
+        };
+        rename(&mut raw, 0)?;
+        // What follows are members, enumerators or parameters, each of which begins with a name.
+        let size = match found.kind {
+            kind::STRUCT | kind::UNION | kind::ENUM64 => 12,
+            kind::ENUM | kind::FUNC_PROTO => 8,
+            _ => return Some(raw),
+        };
+        for at in (Type::SIZE as usize..raw.len()).step_by(size) {
+            rename(&mut raw, at)?;
+        }
+        Some(raw)
+    }
+
+    fn word(&self, value: u32) -> [u8; 4] {
+        match self.abi.order {
+            ByteOrder::Little => value.to_le_bytes(),
+            ByteOrder::Big => value.to_be_bytes(),
+        }
+    }
+
+    fn half(&self, value: u16) -> [u8; 2] {
+        match self.abi.order {
+            ByteOrder::Little => value.to_le_bytes(),
+            ByteOrder::Big => value.to_be_bytes(),
+        }
     }
 
     fn name(&self, found: &Type) -> Option<String> {
@@ -356,8 +503,9 @@ impl Btf {
             }
             checked += fresh.len();
             for id in fresh {
-                let Some((btf, found)) = self.get(id) else { continue };
+                let Some((btf, found)) = self.look(id) else { continue };
                 if fits(&found) && btf.string(found.name).as_deref() == Some(name.as_bytes()) {
+                    btf.tell(id);
                     return Some((id, found));
                 }
             }
@@ -628,10 +776,12 @@ impl Types for Btf {
     }
 
     fn enum_value(&self, enumerator: &str) -> Option<i64> {
-        let own = (self.first..).map_while(|id| self.get(id));
-        let found = own
-            .into_iter()
-            .find_map(|(btf, found)| btf.enumerator(&found, enumerator));
+        let own = (self.first..).map_while(|id| Some((id, self.look(id)?)));
+        let found = own.into_iter().find_map(|(id, (btf, found))| {
+            let value = btf.enumerator(&found, enumerator)?;
+            btf.tell(id);
+            Some(value)
+        });
         found.or_else(|| self.base.as_ref()?.enum_value(enumerator))
     }
 }

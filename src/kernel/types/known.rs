@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::el7::El7Table;
 use super::{Btf, Member, Source, Types};
 use crate::addr::VirtAddr;
+use crate::kernel::Condensed;
 use crate::kernel::access::KernelMemory;
 use crate::kernel::symbols::Symbols;
 
@@ -32,6 +33,11 @@ impl KernelTypes {
             types.layers.push(Arc::new(table));
         }
         types
+    }
+
+    /// The dump's own types, cut down to what was asked.
+    pub fn condensed(&self) -> Option<Condensed> {
+        self.btf.as_ref()?.condensed()
     }
 
     /// Adds a source that is asked before all others.

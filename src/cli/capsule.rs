@@ -1,0 +1,85 @@
+//! `vmcoroner capsule`: a dump cut down to what its report was read from, and what is inside one.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::Outcome;
+use super::args::Capsule;
+use super::sink::Sink;
+use crate::capsule::{self, Options};
+use crate::extract::{self, Depth, Job};
+use crate::output::contents;
+use crate::rules::KnowledgeBase;
+
+/// Makes a capsule, or says what is in one.
+pub fn run(arguments: &Capsule, sink: &mut Sink) -> Outcome {
+    let result = match &arguments.output {
+        Some(output) => make(arguments, output, sink),
+        None => list(arguments, sink),
+    };
+    match result {
+        Ok(()) => Outcome::Found,
+        Err(error) => {
+            sink.error(&error);
+            Outcome::Failed
+        }
+    }
+}
+
+fn make(arguments: &Capsule, output: &Path, sink: &mut Sink) -> Result<(), String> {
+    let same = |input: &PathBuf| {
+        fs::canonicalize(input)
+            .ok()
+            .is_some_and(|input| fs::canonicalize(output).ok() == Some(input))
+    };
+    if arguments.inputs.iter().any(same) {
+        return Err(format!("{}: the capsule would overwrite the dump", output.display()));
+    }
+    let job = Job {
+        paths: arguments.inputs.clone(),
+    };
+    let parts = job.open().map_err(|error| error.to_string())?;
+    let options = Options {
+        drop_log: arguments.drop_log,
+    };
+    let made = capsule::make(&parts, &KnowledgeBase::builtin(), options).map_err(|error| error.to_string())?;
+    write(output, &made.bytes).map_err(|error| format!("cannot write {}: {error}", output.display()))?;
+    sink.write(&contents::page(
+        &output.display().to_string(),
+        made.bytes.len() as u64,
+        &made.facts,
+        &made.report,
+    ));
+    Ok(())
+}
+
+/// Writes the whole file or none.
+fn write(output: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.persist(output).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn list(arguments: &Capsule, sink: &mut Sink) -> Result<(), String> {
+    for path in &arguments.inputs {
+        let job = Job {
+            paths: vec![path.clone()],
+        };
+        let parts = job.open().map_err(|error| error.to_string())?;
+        let name = path.display().to_string();
+        let no_capsule = || format!("{name}: not a capsule; `vmcoroner capsule {name} -o FILE` makes one of a dump");
+        let vmcore = extract::open_dump(&parts).map_err(|_| no_capsule())?;
+        let facts = vmcore.header().capsule.clone().ok_or_else(no_capsule)?;
+        let depth = Depth {
+            all_cpus: true,
+            blocked_tasks: true,
+        };
+        let (report, _) = extract::examine(vmcore.clone(), vmcore.header(), depth, &|_| ());
+        let size = parts.iter().map(|part| part.size).sum();
+        sink.write(&contents::page(&name, size, &facts, &report));
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Capsules: small, read back to the same report, and honest about what they leave out.
+
+mod common;
+
+use std::path::Path;
+
+use serde_json::Value;
+
+/// The largest that a capsule may be, in bytes.
+const LIMIT: u64 = 1 << 20;
+
+/// Makes a capsule of `dump`; its path.
+fn capsule(dump: &Path, folder: &Path, arguments: &[&str]) -> std::path::PathBuf {
+    let made = folder.join("made.capsule");
+    let output = common::vmcoroner()
+        .args(["capsule", "-o"])
+        .arg(&made)
+        .args(arguments)
+        .arg(dump)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {stderr}", dump.display());
+    made
+}
+
+/// Everything that `extract` says of `dump`, but for `source`.
+fn report(dump: &Path) -> Value {
+    let (_, mut report) = common::json(&["extract", "--format", "json", "--all-cpus", "--tasks"], dump);
+    report.as_object_mut().unwrap().remove("source");
+    report
+}
+
+fn corpus() -> Vec<std::path::PathBuf> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let folders = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path());
+    let files = folders
+        .filter(|path| path.is_dir())
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    let mut found: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|ending| ending == "capsule"))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn the_capsule_of_a_shared_dump_says_what_the_dump_says() {
+    let Some(folder) = common::shared("vmcores") else {
+        return;
+    };
+    let temporary = tempfile::tempdir().unwrap();
+    for truth in common::truths(&folder) {
+        let made = capsule(&truth.dump, temporary.path(), &[]);
+        assert!(made.metadata().unwrap().len() <= LIMIT, "{}", truth.name);
+        assert_eq!(report(&made), report(&truth.dump), "{}", truth.name);
+    }
+}
+
+#[test]
+fn a_capsule_of_a_capsule_says_the_same() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut cases = 0;
+    for path in corpus().into_iter().step_by(8) {
+        let made = capsule(&path, temporary.path(), &[]);
+        assert!(made.metadata().unwrap().len() <= LIMIT, "{}", path.display());
+        assert_eq!(report(&made), report(&path), "{}", path.display());
+        cases += 1;
+    }
+    assert!(cases > 0, "the corpus has no capsules");
+}
+
+#[test]
+fn without_its_log_a_capsule_holds_no_line_of_it() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = corpus().remove(0);
+    let made = capsule(&path, temporary.path(), &["--drop-log"]);
+    let stripped = report(&made);
+    assert!(stripped.get("log").is_none());
+    let why = stripped["missing"].as_array().unwrap();
+    assert!(why.iter().any(|missing| missing["fact"] == "log"), "{why:?}");
+    assert!(stripped["frames"].as_array().is_some_and(|frames| frames.len() > 3));
+    let log = common::vmcoroner().arg("log").arg(&made).output().unwrap();
+    let log = String::from_utf8_lossy(&log.stdout).into_owned();
+    assert!(!log.contains("Linux version"), "{log}");
+}
+
+#[test]
+fn what_is_inside_can_be_listed() {
+    let path = corpus().remove(0);
+    let list = |path: &Path| {
+        common::vmcoroner()
+            .args(["capsule", "--list"])
+            .arg(path)
+            .output()
+            .unwrap()
+    };
+    let output = list(&path);
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for word in ["pages", "kallsyms", "stacks", "host", "tasks", "log"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let refused = list(&path.with_file_name("nothing"));
+    assert_eq!(refused.status.code(), Some(2));
+    let readme = list(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/README.md"));
+    assert_eq!(readme.status.code(), Some(2));
+}
