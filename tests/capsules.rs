@@ -26,7 +26,7 @@ fn capsule(dump: &Path, folder: &Path, arguments: &[&str]) -> std::path::PathBuf
 
 /// Everything that `extract` says of `dump`, but for `source`.
 fn report(dump: &Path) -> Value {
-    let (_, mut report) = common::json(&["extract", "--format", "json", "--all-cpus", "--tasks"], dump);
+    let (_, mut report) = common::json(&["extract", "--format", "json", "--all-cpus", "--tasks"], dump, &[]);
     report.as_object_mut().unwrap().remove("source");
     report
 }
