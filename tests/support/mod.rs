@@ -5,6 +5,7 @@
 
 pub mod debug_elf;
 pub mod dump_writer;
+pub mod el7;
 pub mod opened;
 
 use std::path::PathBuf;
