@@ -386,7 +386,8 @@ impl Btf {
     }
 
     /// This BTF with every type that no answer came from made an empty declaration, and without their names: numbers
-    /// stay, all else shrinks. `None` for a module's.
+    /// stay, all else shrinks. Those declarations share a name, or what is left of sorted types would be taken for
+    /// sorted. `None` for a module's.
     pub fn condensed(&self) -> Option<Condensed> {
         if self.base.is_some() {
             return None;
@@ -396,12 +397,13 @@ impl Btf {
             (index.offsets.clone(), index.told.clone())
         };
         let mut strings = Strings::new();
+        let empty = [strings.add(b"-".to_vec()), kind::FWD << 24, 0];
         let mut types = Vec::new();
         for (id, offset) in (self.first..).zip(offsets) {
             let kept = told.contains(&id).then(|| self.record(u64::from(offset), &mut strings));
             match kept.flatten() {
                 Some(record) => types.extend(record),
-                None => types.extend([0, kind::FWD << 24, 0].into_iter().flat_map(|word| self.word(word))),
+                None => types.extend(empty.into_iter().flat_map(|word| self.word(word))),
             }
         }
         let (types_len, strings_len) = (types.len() as u32, strings.bytes.len() as u32);
@@ -539,7 +541,7 @@ impl Btf {
         const MAX_NAMESAKES: u32 = 64;
         let at = |number: u32| {
             let id = self.first.checked_add(number)?;
-            let (_, found) = self.get(id)?;
+            let (_, found) = self.look(id)?;
             Some((id, found, self.string(found.name)?))
         };
         let count = self.index.lock().unwrap_or_else(PoisonError::into_inner).offsets.len() as u32;
@@ -556,7 +558,10 @@ impl Btf {
             .map_while(at)
             .take_while(|(_, _, found)| found == name)
             .find(|(_, found, _)| found.is_definition() && fits(found))
-            .map(|(id, found, _)| (id, found))
+            .map(|(id, found, _)| {
+                self.tell(id);
+                (id, found)
+            })
     }
 
     /// The type behind typedefs and qualifiers.

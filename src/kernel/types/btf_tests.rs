@@ -164,6 +164,23 @@ fn names_that_ascend_are_found_like_others() {
 }
 
 #[test]
+fn condensed_types_keep_the_answers_that_were_given() {
+    for builder in [kernel(), sorted()] {
+        let (_, btf) = open(builder.bytes());
+        let btf = btf.unwrap();
+        let ask = |btf: &Btf| (btf.offset_of("zone", "id"), btf.offset_of("task_struct", "pid"));
+        let told = ask(&btf);
+        assert_ne!(told, (None, None));
+        let condensed = btf.condensed().unwrap();
+        assert_eq!(condensed.what, "BTF");
+        let (_, again) = open(condensed.bytes);
+        let again = again.unwrap();
+        assert_eq!(ask(&again), told);
+        assert_eq!(again.size_of("struct rq"), None, "nobody asked for it before");
+    }
+}
+
+#[test]
 fn members_are_found_by_path() {
     let (_, btf) = open(kernel().bytes());
     let btf = btf.unwrap();
