@@ -1,5 +1,5 @@
 //! Lists the shipped rules, so that the binary holds them, with what it needs to know of each before it reads one:
-//! `rules/**/*.yaml`, in the order of their ids.
+//! `rules/**/*.yaml`, in the order of their ids. Data that every run reads is put down as JSON.
 
 #![allow(clippy::disallowed_macros, reason = "cargo reads a build script's standard output")]
 
@@ -11,6 +11,7 @@ mod keys;
 mod literal;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -18,6 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use keys::{Keys, Tree};
+use serde::Deserialize;
 use serde_yaml::Value;
 
 impl Tree for Value {
@@ -63,25 +65,54 @@ fn main() -> io::Result<()> {
     }
     list.push_str("]\n");
     let out = PathBuf::from(env::var("OUT_DIR").map_err(io::Error::other)?);
-    fs::write(out.join("rules.rs"), list)
+    fs::write(out.join("rules.rs"), list)?;
+    fs::write(
+        out.join("plumbing.json"),
+        json_of(&package.join("src/crash/plumbing.yaml"))?,
+    )
+}
+
+/// A YAML file as JSON.
+fn json_of(file: &Path) -> io::Result<String> {
+    println!("cargo::rerun-if-changed={}", file.display());
+    let value: Value = serde_yaml::from_str(&fs::read_to_string(file)?).map_err(io::Error::other)?;
+    serde_json::to_string(&value).map_err(io::Error::other)
+}
+
+/// The part of a rule in which numbers are names: read as words, their leading zeros stay.
+#[derive(Deserialize)]
+struct Words {
+    #[serde(deserialize_with = "words")]
+    references: Value,
+}
+
+fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let references = Vec::<BTreeMap<String, String>>::deserialize(deserializer)?;
+    serde_yaml::to_value(references).map_err(serde::de::Error::custom)
 }
 
 /// A rule's id, and the text of its `Shipped`. A file that is no rule is listed without a word of what it says: the
 /// program's own tests tell what is wrong with it.
 fn entry(name: &str, file: &Path) -> io::Result<(String, String)> {
     let text = fs::read_to_string(file)?;
-    let rule: Value = serde_yaml::from_str(&text).unwrap_or(Value::Null);
+    let mut rule: Value = serde_yaml::from_str(&text).unwrap_or(Value::Null);
+    if let (Some(references), Ok(Words { references: words })) =
+        (rule.get_mut("references"), serde_yaml::from_str(&text))
+    {
+        *references = words;
+    }
     let word = |key: &str| rule.key(key).and_then(Tree::word).unwrap_or_default().into_owned();
     let words = |key: &str| -> Vec<String> {
         let values = rule.key(key).into_iter().flat_map(Tree::one_or_many);
         values.filter_map(Tree::word).map(Cow::into_owned).collect()
     };
     let keys = Keys::of(&rule);
+    let json = serde_json::to_string(&rule).map_err(io::Error::other)?;
     let mut code = String::new();
     let path = file.to_string_lossy();
     write!(
         code,
-        "    Shipped {{ file: {:?}, text: include_str!({path:?}), id: {:?}, status: {:?}, was: &{:?}, \
+        "    Shipped {{ file: {:?}, text: include_str!({path:?}), json: {json:?}, id: {:?}, status: {:?}, was: &{:?}, \
          specializes: &{:?}, replaced_by: {:?}, digest: {}, open: {}, kinds: &{}, keys: &[",
         format!("builtin:{name}"),
         word("id"),

@@ -155,7 +155,8 @@ pub fn unify_syscall(name: &str) -> Cow<'_, str> {
 struct Group {
     role: RoleWord,
     #[allow(dead_code, reason = "every group must give its reason, for the reader of the data")]
-    why: &'static str,
+    #[serde(borrow)]
+    why: Cow<'static, str>,
     /// The one name that all of them are known by.
     #[serde(rename = "as", default)]
     family: Option<&'static str>,
@@ -199,12 +200,15 @@ struct Lists {
 
 static LISTS: LazyLock<Lists> = LazyLock::new(|| {
     // The data is part of the program and a test reads it; were it broken after all, nothing would be plumbing.
-    Lists::parse(include_str!("plumbing.yaml")).unwrap_or_default()
+    Lists::parse(PLUMBING).unwrap_or_default()
 });
 
+/// `plumbing.yaml` as JSON, which the build script makes of it: it is read at every start.
+const PLUMBING: &str = include_str!(concat!(env!("OUT_DIR"), "/plumbing.json"));
+
 impl Lists {
-    fn parse(text: &'static str) -> Result<Lists, serde_yaml::Error> {
-        let groups: Vec<Group> = serde_yaml::from_str(text)?;
+    fn parse(text: &'static str) -> Result<Lists, serde_json::Error> {
+        let groups: Vec<Group> = serde_json::from_str(text)?;
         let mut lists = Lists::default();
         for group in &groups {
             let named = group.names.iter().filter_map(|name| Some((*name, group.family?)));
@@ -270,9 +274,9 @@ mod tests {
 
     #[test]
     fn the_lists_are_well_formed() {
-        let lists = Lists::parse(include_str!("plumbing.yaml")).unwrap();
+        let lists = Lists::parse(PLUMBING).unwrap();
         assert!(lists.exact.len() > 100);
-        let groups: Vec<Group> = serde_yaml::from_str(include_str!("plumbing.yaml")).unwrap();
+        let groups: Vec<Group> = serde_json::from_str(PLUMBING).unwrap();
         assert!(
             groups
                 .iter()

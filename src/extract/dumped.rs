@@ -1,5 +1,6 @@
 //! A dump → its report: what the log says, corrected and completed by what the dump's memory and headers say.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::debug_files::DebugFilesError;
@@ -66,9 +67,38 @@ pub(super) fn examine(
 ) -> Result<(CrashReport, Option<Dumped>), DebugFilesError> {
     let mut report = CrashReport::new(Source::new("", SourceKind::Vmcore));
     watch(Step::Kernel);
+    let in_order = memory.is_recorded();
     let dumped = match Kernel::open(memory, header) {
         Ok(kernel) => {
-            let insight = Insight::open_with(&kernel, files)?;
+            let names = || Insight::open_with(&kernel, files);
+            // A log that asks for more than VMCOREINFO names has to wait for the names.
+            let log = || {
+                let asked = Cell::new(false);
+                let log = log_of(header, || {
+                    kernel.log_with(&|_| {
+                        asked.set(true);
+                        None
+                    })
+                });
+                (!asked.get()).then_some(log)
+            };
+            // Mostly neither needs the other. A record of what was read tells them apart by their order.
+            let (insight, log) = if in_order {
+                let names = names();
+                watch(Step::Log);
+                (names, log())
+            } else {
+                rayon::join(names, log)
+            };
+            let insight = insight?;
+            let find = |name: &str| insight.as_ref().ok()?.symbols.by_name(name);
+            match log.unwrap_or_else(|| log_of(header, || kernel.log_with(&find))) {
+                Ok(said) => report = said,
+                Err(why) => report.note_missing("log", why),
+            }
+            for problem in kernel.problems() {
+                report.note_missing(problem.fact.to_string(), problem.why.clone());
+            }
             Some(Dumped { kernel, insight })
         }
         Err(error) => {
@@ -76,18 +106,6 @@ pub(super) fn examine(
             None
         }
     };
-    if let Some(dumped) = &dumped {
-        watch(Step::Log);
-        match header.capsule.as_deref() {
-            Some(capsule) if !capsule.log_kept => {
-                report.note_missing("log", "it was left out of this capsule (--drop-log)");
-            }
-            _ => read_log(&mut report, dumped),
-        }
-        for problem in dumped.kernel.problems() {
-            report.note_missing(problem.fact.to_string(), problem.why.clone());
-        }
-    }
     watch(Step::Machine);
     let kernel = dumped.as_ref().map(|dumped| &dumped.kernel);
     describe_system(&mut report, kernel, header);
@@ -100,28 +118,20 @@ pub(super) fn examine(
     Ok((report, dumped))
 }
 
-/// The facts that the log holds; where it cannot be read, why.
-fn read_log(report: &mut CrashReport, dumped: &Dumped) {
-    match log(&dumped.kernel, dumped.insight.as_ref().ok()) {
-        Ok(log) => {
-            *report = console::read_dump_log(&log.render(), &report.source);
-            if let Some(facts) = &mut report.log {
-                facts.complete = log.complete;
-            }
-            for problem in &log.problems {
-                report.note_missing("log", problem.to_string());
-            }
-        }
-        Err(error) => report.note_missing("log", error.to_string()),
+/// The report that the log alone gives, or why it cannot be read.
+fn log_of(header: &Header, read: impl FnOnce() -> Result<KernelLog, LogError>) -> Result<CrashReport, String> {
+    if header.capsule.as_deref().is_some_and(|capsule| !capsule.log_kept) {
+        return Err("it was left out of this capsule (--drop-log)".to_owned());
     }
-}
-
-/// The log by VMCOREINFO, else by the symbols.
-fn log(kernel: &Kernel, insight: Option<&Insight>) -> Result<KernelLog, LogError> {
-    match insight {
-        Some(insight) => kernel.log_with(&|name| insight.symbols.by_name(name)),
-        None => kernel.log(),
+    let log = read().map_err(|error| error.to_string())?;
+    let mut report = console::read_dump_log(&log.render(), &Source::new("", SourceKind::Vmcore));
+    if let Some(facts) = &mut report.log {
+        facts.complete = log.complete;
     }
+    for problem in &log.problems {
+        report.note_missing("log", problem.to_string());
+    }
+    Ok(report)
 }
 
 /// The kernel log of a dump.
@@ -138,9 +148,10 @@ pub fn kernel_log(parts: &[Input]) -> Result<KernelLog, ExtractError> {
     };
     let kernel = Kernel::open(vmcore.clone(), vmcore.header()).map_err(|e| no_log(e.to_string()))?;
     // Symbols cost more than the log itself: only where VMCOREINFO is not enough.
-    let log = kernel
-        .log()
-        .or_else(|_| self::log(&kernel, Insight::open(&kernel).ok().as_ref()));
+    let log = kernel.log().or_else(|error| match Insight::open(&kernel) {
+        Ok(insight) => kernel.log_with(&|name| insight.symbols.by_name(name)),
+        Err(_) => Err(error),
+    });
     log.map_err(|e| no_log(e.to_string()))
 }
 

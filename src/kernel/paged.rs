@@ -19,6 +19,8 @@ pub(super) struct PagedBytes {
     start: u64,
     len: u64,
     pages: Vec<OnceLock<Option<Box<[u8]>>>>,
+    /// All pages at once, once [`PagedBytes::load`] has read them; `None` inside where the dump lacks one.
+    loaded: OnceLock<Option<Vec<u8>>>,
     is_recorded: bool,
 }
 
@@ -34,6 +36,7 @@ impl PagedBytes {
             start: start.0,
             len,
             pages,
+            loaded: OnceLock::new(),
         })
     }
 
@@ -107,6 +110,15 @@ impl PagedBytes {
         self.memory.peek(VirtAddr(self.start), len).ok()
     }
 
+    /// Reads all of it at once and keeps it: many pages together cost much less than one by one. Where the dump lacks
+    /// a part, pages are read as before.
+    pub(super) fn load(&self) {
+        /// A length may be an upper bound only.
+        const MAX: u64 = 8 << 20;
+        self.loaded
+            .get_or_init(|| (self.len <= MAX).then(|| self.whole()).flatten());
+    }
+
     /// The part of the table on the page of `at`.
     fn page_range(&self, at: u64) -> Range<u64> {
         let start = at / PAGE * PAGE;
@@ -115,6 +127,10 @@ impl PagedBytes {
     }
 
     fn page(&self, at: u64) -> Option<&[u8]> {
+        if let Some(Some(loaded)) = self.loaded.get() {
+            let range = self.page_range(at);
+            return loaded.get((range.start - self.start) as usize..(range.end - self.start) as usize);
+        }
         let number = at / PAGE - self.start / PAGE;
         let slot = self.pages.get(usize::try_from(number).ok()?)?;
         slot.get_or_init(|| {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::keys::{FAULT, FRAMES, Keys, LOG, PANIC};
 use crate::crash::machinery::unify_syscall;
@@ -56,7 +56,13 @@ impl Texts {
         if self.literals.is_empty() {
             return;
         }
-        let automaton = self.automaton.get_or_init(|| AhoCorasick::new(&self.literals).ok());
+        // A full table would search a little faster, and takes longer to build than most reports take to search.
+        let build = || {
+            AhoCorasick::builder()
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(&self.literals)
+        };
+        let automaton = self.automaton.get_or_init(|| build().ok());
         let Some(automaton) = automaton else {
             return self.rules.iter().for_each(|rules| found(rules));
         };

@@ -17,6 +17,8 @@ use super::tree::{self, Node};
 pub(super) struct Shipped {
     pub file: &'static str,
     pub text: &'static str,
+    /// The same as JSON, which is read several times faster.
+    pub json: &'static str,
     pub id: &'static str,
     pub status: &'static str,
     pub was: &'static [&'static str],
@@ -56,7 +58,7 @@ pub struct LoadedRule {
 
 #[derive(Debug)]
 enum Text {
-    Shipped(&'static str),
+    Shipped(&'static Shipped),
     Read(Arc<str>),
 }
 
@@ -80,7 +82,7 @@ impl LoadedRule {
             },
             digest: rule.digest,
             shipped: true,
-            text: Text::Shipped(rule.text),
+            text: Text::Shipped(rule),
             rule: OnceLock::new(),
             tree: OnceLock::new(),
         }
@@ -119,9 +121,14 @@ impl LoadedRule {
 
     /// The rule itself.
     pub fn rule(&self) -> &Rule {
-        // The tests read every shipped rule strictly: one that cannot be read is never built.
-        self.rule
-            .get_or_init(|| read::trusted(self.text()).unwrap_or_else(|| Rule::unusable(self.id())))
+        self.rule.get_or_init(|| {
+            let read = match self.text {
+                Text::Shipped(shipped) => read::shipped(shipped.json, shipped.text),
+                Text::Read(_) => None,
+            };
+            // The tests read every shipped rule strictly: one that cannot be read is never built.
+            read.unwrap_or_else(|| Rule::unusable(self.id()))
+        })
     }
 
     /// Lets an overlay change the rule.
@@ -141,7 +148,7 @@ impl LoadedRule {
     /// The rule file's text.
     pub fn text(&self) -> &str {
         match &self.text {
-            Text::Shipped(text) => text,
+            Text::Shipped(shipped) => shipped.text,
             Text::Read(text) => text,
         }
     }
@@ -149,7 +156,7 @@ impl LoadedRule {
     /// The rule file's text, to show findings in.
     pub fn shared_text(&self) -> Arc<str> {
         match &self.text {
-            Text::Shipped(text) => Arc::from(*text),
+            Text::Shipped(shipped) => Arc::from(shipped.text),
             Text::Read(text) => Arc::clone(text),
         }
     }

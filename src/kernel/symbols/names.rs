@@ -174,6 +174,8 @@ impl NameIndex {
     pub(super) fn build(count: u32, tokens: &Tokens, group: impl Fn(u32) -> Vec<u8> + Sync) -> NameIndex {
         /// Groups for one thread at a time: some six pages of names.
         const GROUPS: usize = 8;
+        /// Members of a bucket, about: telling them apart by their hashes costs less than memory for more buckets.
+        const MEMBERS: usize = 8;
         let mut hashes = vec![NameIndex::UNKNOWN; count as usize];
         let runs = hashes.par_chunks_mut(GROUP as usize * GROUPS).enumerate();
         runs.for_each(|(run, hashes)| {
@@ -189,7 +191,7 @@ impl NameIndex {
                 }
             }
         });
-        let buckets = (count as usize).next_power_of_two().max(1);
+        let buckets = (count as usize / MEMBERS).next_power_of_two();
         let mut starts = vec![0_u32; buckets + 1];
         for bucket in hashes.iter().filter_map(|hash| bucket_of(*hash, buckets)) {
             if let Some(start) = starts.get_mut(bucket + 1) {

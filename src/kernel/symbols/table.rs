@@ -215,9 +215,10 @@ impl Kallsyms {
     pub fn named(&self, name: &str) -> Vec<u32> {
         /// Static functions share names, some hundreds of times; a table made of one name only must not cost more.
         const MAX_NAMESAKES: usize = 4096;
-        let index = self
-            .index
-            .get_or_init(|| NameIndex::build(self.count, &self.tokens, |group| self.group(group)));
+        let index = self.index.get_or_init(|| {
+            self.names.load();
+            NameIndex::build(self.count, &self.tokens, |group| self.group(group))
+        });
         index
             .candidates(name)
             .take(MAX_NAMESAKES)

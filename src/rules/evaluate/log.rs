@@ -4,9 +4,7 @@ use super::{Answer, Context};
 use crate::rules::schema::{LogLong, OneOrMany, Pattern};
 
 fn fits(patterns: &OneOrMany<Pattern>, line: &str) -> bool {
-    patterns
-        .iter()
-        .any(|pattern| pattern.regex().is_some_and(|regex| regex.is_match(line)))
+    patterns.iter().any(|pattern| pattern.fits(line))
 }
 
 /// The line that names the failure, and the line that stopped the machine, where there is one of its own.

@@ -11,6 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use super::names::{Operand, Register, StreamName, SysctlName, TaintLetter};
 use super::symbol::{FrameSymbol, Symbol};
+use crate::rules::literal;
 
 /// Why a text is not what its place asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -246,6 +247,8 @@ impl Word for Date {
 /// A regular expression (linear-time: no look-around, no back-references), compiled when it is first needed.
 pub struct Pattern {
     text: String,
+    /// What [`literal::required`] says of it.
+    literals: OnceLock<Option<Vec<String>>>,
     compiled: OnceLock<Option<Regex>>,
 }
 
@@ -262,9 +265,17 @@ impl Pattern {
         &self.text
     }
 
-    /// The compiled pattern; `None` only for one that never passed [`Pattern::validate`].
-    pub fn regex(&self) -> Option<&Regex> {
-        self.compiled.get_or_init(|| Self::compile(&self.text).ok()).as_ref()
+    /// Whether some part of `line` fits. Compiling costs more than all else that is done with most patterns: lines
+    /// without what a match must hold do not ask for it. One that never passed [`Pattern::validate`] fits nothing.
+    pub fn fits(&self, line: &str) -> bool {
+        let literals = self.literals.get_or_init(|| literal::required(&self.text));
+        if let Some(literals) = literals
+            && !literals.iter().any(|literal| line.contains(literal.as_str()))
+        {
+            return false;
+        }
+        let compiled = self.compiled.get_or_init(|| Self::compile(&self.text).ok());
+        compiled.as_ref().is_some_and(|regex| regex.is_match(line))
     }
 
     /// Compiles the pattern for its errors.
@@ -301,6 +312,7 @@ impl Word for Pattern {
         }
         Ok(Pattern {
             text: text.to_owned(),
+            literals: OnceLock::new(),
             compiled: OnceLock::new(),
         })
     }
