@@ -183,6 +183,11 @@ fn is_named(dump: &Dump, what: &str) {
     assert_eq!(first["rule"], "el7-page-lock-anon-vma-read-thp", "{what}: {answer}");
     assert_eq!(first["tier"], "exact", "{what}: {first}");
     assert_eq!(code, 0, "{what}");
+    let asked_memory = first["evidence"].as_array().unwrap().iter().any(|row| {
+        let found = row["found"].as_str().unwrap_or_default();
+        row["part"] == "confirm" && found.contains("page@r13.mapping") && found.contains("anon_vma@rbx.root")
+    });
+    assert!(asked_memory, "{what}: {first}");
 }
 
 #[test]

@@ -42,22 +42,30 @@ impl<V: Clone> BlockCache<V> {
         }
     }
 
+    fn set(&self, key: u64) -> Option<&Mutex<Set<V>>> {
+        self.sets.get((key % self.sets.len() as u64) as usize)
+    }
+
+    /// The value of block `key`, if it is there.
+    pub(super) fn get(&self, key: u64) -> Option<V> {
+        let mut set = self.set(key)?.lock().unwrap_or_else(PoisonError::into_inner);
+        set.clock += 1;
+        let now = set.clock;
+        let entry = set.entries.iter_mut().find(|entry| entry.key == key)?;
+        entry.used = now;
+        Some(entry.value.clone())
+    }
+
     /// The value of block `key`, made by `load` when it is not there. Failures are not kept.
     pub(super) fn get_or_load<E>(&self, key: u64, load: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
-        let Some(set) = self.sets.get((key % self.sets.len() as u64) as usize) else {
-            return load();
-        };
-        {
-            let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
-            set.clock += 1;
-            let now = set.clock;
-            if let Some(entry) = set.entries.iter_mut().find(|entry| entry.key == key) {
-                entry.used = now;
-                return Ok(entry.value.clone());
-            }
+        if let Some(value) = self.get(key) {
+            return Ok(value);
         }
         // Loading outside the lock: two threads may decode the same block, neither waits for the other.
         let value = load()?;
+        let Some(set) = self.set(key) else {
+            return Ok(value);
+        };
         let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = Entry {
             key,

@@ -94,7 +94,7 @@ impl KdumpMemory {
         Ok(())
     }
 
-    /// Decodes straight to where the bytes are wanted, past the cache: a large read would only push out what is in it.
+    /// Decodes straight to where the bytes are wanted: in the cache a large read would only push out what is there.
     /// Of several pages that fail the first one's error is returned, as if they had been read in order.
     fn read_large<'a>(&self, pieces: impl Iterator<Item = Piece<'a>>) -> Result<(), MemoryError> {
         let mut shares = VecDeque::new();
@@ -127,10 +127,13 @@ impl KdumpMemory {
             for piece in share {
                 let pfn = piece.pfn;
                 let whole = piece.bytes.len() == self.page_size;
-                let result = if whole {
-                    self.decode(pfn, piece.bytes)
-                } else {
-                    self.read_cached(piece)
+                let result = match self.pages.get(pfn) {
+                    Some(page) if whole => {
+                        piece.bytes.copy_from_slice(&page);
+                        Ok(())
+                    }
+                    None if whole => self.decode(pfn, piece.bytes),
+                    _ => self.read_cached(piece),
                 };
                 if let Err(error) = result {
                     let mut work = lock();
