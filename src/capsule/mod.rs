@@ -84,6 +84,16 @@ pub enum CapsuleError {
     },
 }
 
+/// Variables without which `crash --minimal` refuses a dump, and their sizes in bytes: they place the kernel's memory.
+const FOR_OTHERS: [(&str, usize); 6] = [
+    ("page_offset_base", 8),
+    ("vmalloc_base", 8),
+    ("vmemmap_base", 8),
+    ("linux_banner", 512),
+    ("init_uts_ns", 512),
+    ("phys_base", 8),
+];
+
 /// Everything is looked for, so that `extract --all-cpus --tasks` finds it in the capsule too.
 const DEPTH: Depth = Depth {
     all_cpus: true,
@@ -198,6 +208,12 @@ fn record(recorder: &Arc<Recorder>, header: &Header, base: &KnowledgeBase, optio
         });
         let memory: Arc<dyn PhysicalMemory> = recorder.clone();
         extract::examine(memory, &header, DEPTH, &watch);
+    }
+    for (name, len) in FOR_OTHERS {
+        if let Some(at) = insight.symbols.by_name(name) {
+            // What a kernel lacks, or a dump, others have to do without as well.
+            let _ = dumped.kernel.memory().bytes(at, len);
+        }
     }
     let space = dumped.kernel.space();
     for (start, end) in ORC_TABLES {
