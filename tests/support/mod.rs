@@ -6,6 +6,7 @@
 pub mod debug_elf;
 pub mod dump_writer;
 pub mod el7;
+pub mod image;
 pub mod opened;
 
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! kdump-compressed and diskdump files, whole or split.
 
-use std::collections::HashMap;
-use std::io::Write;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::ops::Range;
 
 use super::encoder::Encoder;
@@ -87,6 +87,13 @@ impl Default for Kdump {
 
 /// Writes one file.
 pub fn write(machine: &Machine, options: &Kdump) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    write_to(machine, options, &mut file).unwrap();
+    file.into_inner()
+}
+
+/// Writes one file, without the zeros of its bitmaps: where there is no memory a real file has a hole.
+pub fn write_to(machine: &Machine, options: &Kdump, out: &mut (impl Write + Seek)) -> io::Result<()> {
     let block = machine.page_size;
     let frames = machine.frame_count();
     let bitmap_size = (frames as usize).div_ceil(8).next_multiple_of(block).max(block);
@@ -97,27 +104,31 @@ pub fn write(machine: &Machine, options: &Kdump) -> Vec<u8> {
     );
 
     let sub_header = sub_header(machine, options);
-    let mut file = Encoder::new(machine.abi);
+    let mut head = Encoder::new(machine.abi);
     let sub_header_blocks = sub_header.len().div_ceil(block);
     let bitmap_blocks = bitmaps * bitmap_size / block;
     main_header(
-        &mut file,
+        &mut head,
         machine,
         options,
         sub_header_blocks as u32,
         bitmap_blocks as u32,
     );
-    file.align(block).raw(&sub_header).align(block);
+    head.align(block).raw(&sub_header).align(block);
+    let mut at = head.len();
+    out.write_all(&head.into_bytes())?;
     if !options.one_bitmap {
         let memory = machine.pages.keys().chain(&machine.filtered);
-        file.raw(&bitmap(memory, bitmap_size));
+        write_bitmap(out, at..at + bitmap_size, block, memory)?;
+        at += bitmap_size;
     }
-    file.raw(&bitmap(machine.pages.keys(), bitmap_size));
+    write_bitmap(out, at..at + bitmap_size, block, machine.pages.keys())?;
+    at += bitmap_size;
 
     let part = options.part.clone().unwrap_or(0..u64::MAX);
     let pages: Vec<&Vec<u8>> = machine.pages.range(part).map(|(_, page)| page).collect();
     let mut descriptors = Encoder::new(machine.abi);
-    let data_start = file.len() + pages.len() * 24;
+    let data_start = at + pages.len() * 24;
     let mut data: Vec<u8> = Vec::new();
     let mut zero_page: HashMap<(), (u64, u32, u32)> = HashMap::new();
     for (index, page) in pages.into_iter().enumerate() {
@@ -145,8 +156,9 @@ pub fn write(machine: &Machine, options: &Kdump) -> Vec<u8> {
         };
         descriptors.u64(offset).u32(size).u32(flags).u64(0);
     }
-    file.raw(&descriptors.into_bytes()).raw(&data);
-    file.into_bytes()
+    out.seek(SeekFrom::Start(at as u64))?;
+    out.write_all(&descriptors.into_bytes())?;
+    out.write_all(&data)
 }
 
 /// Writes a split set, cut at the given page frame numbers.
@@ -235,10 +247,22 @@ fn sub_header(machine: &Machine, options: &Kdump) -> Vec<u8> {
     header.into_bytes()
 }
 
-fn bitmap<'a>(frames: impl Iterator<Item = &'a u64>, size: usize) -> Vec<u8> {
-    let mut bits = vec![0; size];
+/// The blocks of a bitmap that have a bit set, and its last, so that the file does not end before it.
+fn write_bitmap<'a>(
+    out: &mut (impl Write + Seek),
+    place: Range<usize>,
+    block: usize,
+    frames: impl Iterator<Item = &'a u64>,
+) -> io::Result<()> {
+    let mut blocks = BTreeMap::from([((place.len() / block - 1) as u64, vec![0_u8; block])]);
     for frame in frames {
-        bits[(frame / 8) as usize] |= 1 << (frame % 8);
+        let (number, bit) = (frame / (block as u64 * 8), frame % (block as u64 * 8));
+        let bits = blocks.entry(number).or_insert_with(|| vec![0; block]);
+        bits[(bit / 8) as usize] |= 1 << (bit % 8);
     }
-    bits
+    for (number, bits) in blocks {
+        out.seek(SeekFrom::Start(place.start as u64 + number * block as u64))?;
+        out.write_all(&bits)?;
+    }
+    Ok(())
 }

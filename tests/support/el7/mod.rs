@@ -4,13 +4,12 @@
 //! where a kernel of its line keeps it, by the layouts measured on real kernels of that line (`el7-facts.md`). What
 //! `crash` did not print is made up, as little as possible: symbols' starts, code that only calls, quiet CPUs.
 
-mod image;
 mod kallsyms;
 
 use std::collections::BTreeMap;
 
 use super::dump_writer::{Abi, CpuState, Machine};
-use image::{Image, Layout};
+use super::image::{Image, Layout};
 
 /// The choices that kernels of the line differ in.
 #[derive(Clone, Copy, Debug, Default)]
