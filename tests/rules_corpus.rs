@@ -253,3 +253,34 @@ fn rules_are_listed_by_what_they_speak_of() {
     assert_eq!(code, 0);
     assert!(out.contains("\nid: el7-page-lock-anon-vma-read-thp\n"), "{out}");
 }
+
+#[test]
+fn a_dump_becomes_a_case_as_a_capsule() {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = here("corpus/anon-vma-root-null/match-6.1-anonvma.capsule");
+    let dump = dump.to_str().unwrap();
+    let arguments = ["rules", "add-case", "anon-vma-root-null", dump, "--name", "again"];
+    let (code, out, err) = run(folder.path(), &arguments);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("match-again.capsule (capsule, "), "{out}");
+    let (code, out, _) = run(
+        folder.path(),
+        &["identify", "corpus/anon-vma-root-null/match-again.capsule"],
+    );
+    assert!(code == 1 && out.contains("anon-vma-root-null (likely)"), "{out}");
+}
+
+#[test]
+fn what_the_rules_cost_is_counted() {
+    let case = here("corpus/anon-vma-root-null/match-6.1-anonvma.capsule");
+    let (code, out, err) = run(Path::new("."), &["identify", "--stats", case.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("anon-vma-root-null") && !out.contains("microseconds"),
+        "{out}"
+    );
+    let row = err.lines().find(|line| line.starts_with("anon-vma-root-null "));
+    let words: Vec<&str> = row.unwrap_or_default().split_whitespace().collect();
+    assert_eq!(words.get(1..3), Some(&["1", "1"][..]), "{err}");
+    assert!(err.contains("1 reports, "), "{err}");
+}

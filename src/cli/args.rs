@@ -110,6 +110,9 @@ pub struct Identify {
     /// Report every crash that an input holds, not only that of the first boot that crashed
     #[arg(long)]
     pub all: bool,
+    /// Say on standard error which rules were asked, which held and how long each took
+    #[arg(long)]
+    pub stats: bool,
     #[command(flatten)]
     pub rules: RuleSet,
     #[command(flatten)]
@@ -222,6 +225,8 @@ pub struct Capsule {
     /// Say what is inside a capsule: whether to mail it can then be decided
     #[arg(long, conflicts_with_all = ["output", "keep_log", "drop_log"])]
     pub list: bool,
+    #[command(flatten)]
+    pub rules: RuleSet,
 }
 
 #[derive(Debug, clap::Args)]

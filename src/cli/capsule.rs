@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::Outcome;
 use super::args::Capsule;
+use super::knowledge::load;
 use super::sink::Sink;
 use crate::capsule::{self, Options};
 use crate::extract::{self, Depth, Job};
 use crate::output::contents;
-use crate::rules::KnowledgeBase;
 
 /// Makes a capsule, or says what is in one.
 pub fn run(arguments: &Capsule, sink: &mut Sink) -> Outcome {
@@ -43,7 +43,9 @@ fn make(arguments: &Capsule, output: &Path, sink: &mut Sink) -> Result<(), Strin
     let options = Options {
         drop_log: arguments.drop_log,
     };
-    let made = capsule::make(&parts, &KnowledgeBase::builtin(), options).map_err(|error| error.to_string())?;
+    // What a team's own rules ask of memory must be in it, too.
+    let base = load(&arguments.rules, sink).ok_or_else(|| "no capsule without the rules that it is for".to_owned())?;
+    let made = capsule::make(&parts, &base, options).map_err(|error| error.to_string())?;
     write(output, &made.bytes).map_err(|error| format!("cannot write {}: {error}", output.display()))?;
     sink.write(&contents::page(
         &output.display().to_string(),

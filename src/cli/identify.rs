@@ -10,8 +10,9 @@ use super::{Outcome, jobs};
 use crate::crash::{CrashReport, Probe};
 use crate::extract::{self, Depth, Dumped, ExtractError, Job};
 use crate::output::page::{Page, Tone};
-use crate::output::verdict;
-use crate::rules::{self, Identification, KnowledgeBase, Near};
+use crate::output::{costs, verdict};
+use crate::rules::stats::Stats;
+use crate::rules::{self, Identification, KnowledgeBase, Near, identify_counted};
 
 /// One crash's answer, as the machine formats print it. `error` alone when the input could not be read at all.
 #[derive(Serialize)]
@@ -36,9 +37,10 @@ pub fn run(arguments: &Identify, sink: &mut Sink) -> Outcome {
     let several = inputs.len() > 1 || arguments.all;
     let mut json = answers(arguments.format, several);
     let mut worst = Outcome::Found;
+    let stats = arguments.stats.then(|| Stats::new(&base));
     jobs::in_order(
         &inputs,
-        |job: &Job| identify(job, &base, arguments),
+        |job: &Job| identify(job, &base, arguments, stats.as_ref()),
         |job, answer| {
             let name = job.name();
             match answer.and_then(|result| result.map_err(|e| e.to_string())) {
@@ -77,6 +79,9 @@ pub fn run(arguments: &Identify, sink: &mut Sink) -> Outcome {
         },
     );
     sink.write(json.end());
+    if let Some(stats) = stats {
+        sink.stderr(&costs::of(&stats, &base));
+    }
     worst
 }
 
@@ -84,6 +89,7 @@ fn identify(
     job: &Job,
     base: &KnowledgeBase,
     arguments: &Identify,
+    stats: Option<&Stats>,
 ) -> Result<Vec<(CrashReport, Identification)>, ExtractError> {
     let mut extracted = extract::extract_with(&job.open()?, Depth::default(), &arguments.debug.files())?;
     let dumped = extracted.dumped.take();
@@ -97,7 +103,7 @@ fn identify(
         .into_iter()
         .map(|mut report| {
             report.tool.rules_digest = Some(base.digest().to_owned());
-            let found = rules::identify(base, &report, probe.as_ref().map(|probe| probe as &dyn Probe));
+            let found = identify_counted(base, &report, probe.as_ref().map(|probe| probe as &dyn Probe), stats);
             (report, found)
         })
         .collect())

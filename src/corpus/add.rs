@@ -1,4 +1,4 @@
-//! A crash becomes a case: a text as a short excerpt that says the same, anything else as the facts that rules see.
+//! A crash becomes a case: a text as a short excerpt that says the same, a dump as a capsule, a report as it is.
 //!
 //! Nothing is written unless the rule already answers the crash as the case will ask. It must not know of terminals.
 
@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::Expectation;
+use crate::capsule;
 use crate::crash::{CrashReport, SourceKind};
 use crate::extract::{self, Depth, ExtractError, Job};
 use crate::input::{Content, Input};
@@ -23,7 +24,7 @@ const HEAD: [&str; 3] = ["Linux version ", "Command line: ", "DMI: "];
 pub struct Added {
     /// The new file.
     pub path: PathBuf,
-    /// What was written: `text`, `excerpt` or `report`.
+    /// What was written: `text`, `excerpt`, `capsule` or `report`.
     pub form: &'static str,
     /// Its size in bytes.
     pub size: usize,
@@ -154,6 +155,11 @@ fn content(
                 })
             })
             .map_or_else(whole, |short| (short, "excerpt", "txt"));
+    }
+    // A dump that no capsule can be made of keeps the facts that rules see, though not what they ask of memory.
+    let is_dump = parts.iter().any(|part| matches!(part.content, Content::Dump(_)));
+    if is_dump && let Ok(capsule) = capsule::make(parts, base, capsule::Options::default()) {
+        return (capsule.bytes, "capsule", "capsule");
     }
     // Plain data with string keys: there is nothing in it that JSON cannot say.
     let mut json = serde_json::to_vec_pretty(report).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! It must not decide anything: it prints what `extract` and `rules` found.
 
 pub mod contents;
+pub mod costs;
 pub mod crash;
 pub mod facts;
 pub mod json;

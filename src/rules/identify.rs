@@ -3,6 +3,7 @@
 //! Tiers are derived, there are no weights. Order and text depend on nothing but rules and report.
 
 use std::cmp::Reverse;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use super::loaded::LoadedRule;
 use super::pack::KnowledgeBase;
 use super::reference::{Link, link};
 use super::schema::{Rule, Scope, Status};
+use super::stats::Stats;
 use crate::crash::{CrashReport, Probe};
 
 /// How sure a match is. The order is the order of output.
@@ -123,13 +125,27 @@ impl Identification {
 
 /// Names the crash.
 pub fn identify(base: &KnowledgeBase, report: &CrashReport, probe: Option<&dyn Probe>) -> Identification {
+    identify_counted(base, report, probe, None)
+}
+
+/// [`identify`], counting what it costs.
+pub fn identify_counted(
+    base: &KnowledgeBase,
+    report: &CrashReport,
+    probe: Option<&dyn Probe>,
+    stats: Option<&Stats>,
+) -> Identification {
+    let began = Instant::now();
     let candidates = base.index().candidates(report);
-    among(base, &candidates, report, probe)
+    if let Some(stats) = stats {
+        stats.searched(began.elapsed());
+    }
+    among(base, &candidates, report, probe, stats)
 }
 
 /// Names the crash by asking every rule: what [`identify`] must agree with.
 pub fn identify_naively(base: &KnowledgeBase, report: &CrashReport, probe: Option<&dyn Probe>) -> Identification {
-    among(base, base.index().in_force(), report, probe)
+    among(base, base.index().in_force(), report, probe, None)
 }
 
 /// A rule whose signature holds, before anything is said about it: most are folded under a better one.
@@ -149,13 +165,16 @@ fn among(
     candidates: &[usize],
     report: &CrashReport,
     probe: Option<&dyn Probe>,
+    stats: Option<&Stats>,
 ) -> Identification {
     let context = Context::new(report, probe);
     let mut found = Vec::new();
     let mut close = Vec::new();
     for &at in candidates {
         let Some(loaded) = base.rules().get(at) else { continue };
-        match holds(&loaded.rule().matches, &context) {
+        let began = Instant::now();
+        let answer = holds(&loaded.rule().matches, &context);
+        match answer {
             Answer::Yes => found.push(Found {
                 at,
                 loaded,
@@ -166,6 +185,9 @@ fn among(
                 close.push((nearness(loaded, &context), at, loaded))
             }
             Answer::Unknown | Answer::No => {}
+        }
+        if let Some(stats) = stats {
+            stats.asked(at, answer.is_yes(), began.elapsed());
         }
     }
     // What a match explains better would not add anything by nearly matching.

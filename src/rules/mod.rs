@@ -10,7 +10,7 @@
 //! - [`affected`], `release`, [`version`]: does this kernel have the bug?
 //! - [`identify`](mod@identify): tiers, evidence, folding, near misses; `index` spares asking every rule.
 //! - [`explain`](mod@explain): why a rule matches or does not; [`search`]: which rules speak of something.
-//! - [`advice`], [`reference`]: what to do, and where it is written up.
+//! - [`advice`], [`reference`]: what to do, and where it is written up; [`stats`]: what asking costs.
 
 pub mod advice;
 pub mod affected;
@@ -36,6 +36,7 @@ pub mod schema;
 pub mod search;
 pub mod selection;
 mod shape;
+pub mod stats;
 mod suggest;
 mod ties;
 mod tree;
@@ -45,7 +46,7 @@ pub use crate::crash::{NoAnswer, Probe};
 pub use answer::Answer;
 pub use evaluate::{Evidence, Part};
 pub use explain::{Explanation, explain, missing_by_one};
-pub use identify::{Identification, Match, Near, Tier, identify, identify_naively};
+pub use identify::{Identification, Match, Near, Tier, identify, identify_counted, identify_naively};
 pub use load::{Loading, Summary};
 pub use loaded::LoadedRule;
 pub use pack::KnowledgeBase;
