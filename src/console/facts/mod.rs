@@ -1,6 +1,10 @@
 //! One event → the facts of the record: kind, fault, frames in their normal form, task, taint, modules.
 //!
-//! It sees one event at a time, and must not know of the text around it.
+//! `frames` brings a stack into its normal form, `kind` tells the kind where no line names it. It sees one event at a
+//! time, and must not know of the text around it.
+
+mod frames;
+mod kind;
 
 use crate::addr::VirtAddr;
 use crate::crash::{
@@ -11,7 +15,10 @@ use super::banner::{self, TaskLine};
 use super::event::{Dump, Event, Role, Section};
 use super::headline::{Class, Headline};
 use super::registers::Place;
-use super::trace::Mark;
+use frames::{interrupted, normal_form};
+
+pub use frames::reaches_the_end;
+pub use kind::kind_from_stack;
 
 /// The first page: an address in it is NULL plus a member's offset.
 const FIRST_PAGE: u64 = 4096;
@@ -288,68 +295,6 @@ fn cr2(event: &Event, dump: Option<&Dump>) -> Option<VirtAddr> {
         .or_else(|| dump?.registers.get("cr2").copied())
 }
 
-/// The kind where the line that would name it is cut off: from the exception's stub in the trace, else from CR2 or the
-/// registers. Works on a report whose stack and fault are filled in; one without a stack or a fault stays as it is.
-pub fn kind_from_stack(report: &mut CrashReport) {
-    let open = report
-        .panic
-        .as_ref()
-        .is_none_or(|panic| panic.kind == PanicKind::Unknown);
-    if !open || (report.frames.is_empty() && report.fault.is_none()) {
-        return;
-    }
-    let registers = report.fault.as_ref().map(|fault| &fault.registers);
-    let cr2 = registers.and_then(|registers| registers.get("cr2")).copied();
-    let by_address = |address: Option<VirtAddr>| match address {
-        Some(address) if address.0 < FIRST_PAGE => Some(PanicKind::NullPointerDereference),
-        Some(_) => Some(PanicKind::BadPageFault),
-        None => None,
-    };
-    // A stub below the stopped place is of an exception that was being served when this one came.
-    let stub = report
-        .frames
-        .iter()
-        .take_while(|frame| !frame.interrupted)
-        .find_map(|frame| stub_kind(frame.symbol.as_deref()?));
-    let told = match stub {
-        Some(Some(kind)) => Some((kind, KindSource::Stub)),
-        // A page fault: its address tells which kind.
-        Some(None) => by_address(cr2)
-            .map(|kind| (kind, KindSource::Stub))
-            .or_else(|| null_object(report).then_some((PanicKind::NullPointerDereference, KindSource::Registers)))
-            .or(Some((PanicKind::BadPageFault, KindSource::Stub))),
-        // CR2 keeps the last page fault's address, which may be a program's from before. One in the first page that a
-        // register holds too is this one's.
-        None => cr2
-            .filter(|cr2| cr2.0 != 0 && cr2.0 < FIRST_PAGE)
-            .filter(|cr2| registers.is_some_and(|all| all.iter().any(|(name, value)| value == cr2 && is_general(name))))
-            .map(|_| (PanicKind::NullPointerDereference, KindSource::Cr2)),
-    };
-    let page_fault = matches!(
-        told,
-        Some((PanicKind::NullPointerDereference | PanicKind::BadPageFault, _))
-    );
-    let panic = report.panic.get_or_insert(Panic::of_kind(PanicKind::Unknown));
-    if let Some((kind, source)) = told {
-        panic.kind = kind;
-        panic.kind_source = Some(source);
-        if page_fault {
-            panic.address = panic.address.or(cr2);
-        }
-    }
-}
-
-/// Whether the fault is in a helper that was given an object in the first page: a lock primitive, a list helper and
-/// their like work on their first argument, which the calling convention puts into RDI.
-fn null_object(report: &CrashReport) -> bool {
-    let Some(fault) = &report.fault else { return false };
-    let helper = fault
-        .symbol
-        .as_deref()
-        .is_some_and(|symbol| crate::crash::machinery::roles(symbol).plumbing());
-    helper && fault.registers.get("rdi").is_some_and(|rdi| rdi.0 < FIRST_PAGE)
-}
-
 /// The facts of a panic of which only the naming line is known.
 pub fn panic_of_headline(headline: &Headline, message: &str) -> Panic {
     Panic {
@@ -367,192 +312,6 @@ pub fn panic_of_headline(headline: &Headline, message: &str) -> Panic {
         error_code: headline.error_code,
         fatal: headline.fatal.clone(),
     }
-}
-
-fn is_general(name: &str) -> bool {
-    !matches!(
-        name,
-        "cr0" | "cr2" | "cr3" | "cr4" | "cs" | "ds" | "es" | "ss" | "rflags" | "eflags" | "rip" | "rsp" | "orig_rax"
-    )
-}
-
-/// What an exception's entry stub on the stack says: `Some(None)` is a page fault, whose kind its address decides.
-pub fn stub_kind(symbol: &str) -> Option<Option<PanicKind>> {
-    Some(match crate::crash::normalise_symbol(symbol) {
-        "page_fault" | "async_page_fault" | "asm_exc_page_fault" | "no_context" | "page_fault_oops" => None,
-        "general_protection" | "do_general_protection" | "asm_exc_general_protection" | "exc_general_protection" => {
-            Some(PanicKind::GeneralProtection)
-        }
-        "invalid_op" | "do_invalid_op" | "asm_exc_invalid_op" | "exc_invalid_op" => Some(PanicKind::InvalidOpcode),
-        "divide_error" | "do_divide_error" | "asm_exc_divide_error" | "exc_divide_error" => {
-            Some(PanicKind::DivideError)
-        }
-        "double_fault" | "do_double_fault" | "asm_exc_double_fault" | "exc_double_fault" => {
-            Some(PanicKind::DoubleFault)
-        }
-        "stack_segment" | "asm_exc_stack_segment" => Some(PanicKind::GeneralProtection),
-        "machine_check" | "do_machine_check" | "asm_exc_machine_check" => Some(PanicKind::MachineCheck),
-        _ => return None,
-    })
-}
-
-/// Whether a stack goes down to where the kernel was entered.
-pub fn reaches_the_end(frames: &[Frame]) -> bool {
-    frames.iter().any(|frame| {
-        frame.reliable
-            && frame.symbol.as_deref().is_some_and(|symbol| {
-                let name = crate::crash::normalise_symbol(symbol);
-                name.starts_with("ret_from_")
-                    || name.starts_with("entry_SYSCALL")
-                    || name.starts_with("entry_INT80")
-                    || name.starts_with("el0_")
-                    || name.starts_with("el0t_")
-                    || name.starts_with("secondary_startup")
-                    || name.starts_with("system_call")
-                    || matches!(
-                        name,
-                        "kernel_thread_helper"
-                            | "child_rip"
-                            | "sysenter_do_call"
-                            | "start_secondary"
-                            | "common_startup_64"
-                            | "ret_fast_syscall"
-                            | "x86_64_start_kernel"
-                            | "sysret_check"
-                            | "tracesys"
-                            | "ia32_sysret"
-                            | "__do_syscall"
-                            | "handle_exception"
-                    )
-            })
-    })
-}
-
-/// A section's frames in the record's normal form: the place that was stopped is a frame of its own, between the
-/// machinery and its caller.
-fn normal_form(section: &Section, head: Option<&Dump>, event: &Event) -> Vec<Frame> {
-    let mut frames = section.frames.clone();
-    // Where an exception or interrupt below stopped: from the outermost in, so that the numbers stay right.
-    let mut inner_places = Vec::new();
-    for dump in section.dumps.iter().rev().filter(|dump| dump.is_kernel()) {
-        if let (Some(at), Some(place)) = (dump.before_frame, &dump.place)
-            && at <= frames.len()
-        {
-            inner_places.push(place.clone());
-            match frames.get_mut(at).filter(|frame| is_place(frame, place)) {
-                Some(frame) => mark_interrupted(frame),
-                None => frames.insert(at, interrupted(place)),
-            }
-        }
-    }
-    let Some(place) = head.and_then(|dump| dump.place.as_ref()) else {
-        return frames;
-    };
-    if inner_places
-        .iter()
-        .any(|inner| inner.symbol == place.symbol && inner.offset == place.offset)
-    {
-        return frames;
-    }
-    // The first frame that is surely a caller: the place stands before it.
-    let caller = frames
-        .iter()
-        .position(|frame| frame.reliable && !frame.machinery && !frame.inlined && !is_place(frame, place))
-        .unwrap_or(frames.len());
-    let leaves = section
-        .marks
-        .iter()
-        .find(|(_, mark)| *mark == Mark::Leave)
-        .map_or(caller, |(at, _)| at + 1);
-    // Machines without such marks: the panic's own stack goes down to the place all the same.
-    let unmarked = section.of_panic && section.marks.is_empty();
-    let leaves = if unmarked { frames.len() } else { leaves };
-    let reach = caller.max(if section.of_panic { leaves } else { 0 }).min(frames.len());
-    let known = frames.iter().take(reach).rposition(|frame| is_place(frame, place));
-    match known.and_then(|at| frames.get_mut(at)) {
-        Some(frame) => mark_interrupted(frame),
-        None => {
-            let behind_machinery = frames
-                .iter()
-                .take(caller)
-                .rposition(|frame| frame.machinery)
-                .map_or(0, |at| at + 1);
-            frames.insert(behind_machinery, interrupted(place));
-        }
-    }
-    trust_true_caller(&mut frames, event);
-    frames
-}
-
-fn is_place(frame: &Frame, place: &Place) -> bool {
-    frame.symbol.is_some() && frame.symbol == place.symbol && frame.offset == place.offset
-}
-
-fn mark_interrupted(frame: &mut Frame) {
-    frame.interrupted = true;
-    frame.reliable = true;
-}
-
-fn interrupted(place: &Place) -> Frame {
-    Frame {
-        symbol: place.symbol.clone(),
-        offset: place.offset,
-        size: place.size,
-        module: place.module.clone(),
-        address: place.address,
-        interrupted: true,
-        ..Frame::default()
-    }
-}
-
-/// A frame pointer unwinder that starts before the function has set up its frame misses the caller and prints it with a
-/// `?`. Its return address is then the word at the stack pointer: the true caller after all.
-fn trust_true_caller(frames: &mut [Frame], event: &Event) {
-    let Some(&top) = event.stack_words.first() else { return };
-    let Some(at) = frames.iter().position(|frame| frame.interrupted) else {
-        return;
-    };
-    let offset = frames.get(at).and_then(|frame| frame.offset);
-    if !offset.is_some_and(|offset| before_set_up(offset, event.code.as_deref())) {
-        return;
-    }
-    if let Some(caller) = frames.get_mut(at + 1)
-        && !caller.reliable
-        && caller.address == Some(top)
-    {
-        caller.reliable = true;
-    }
-}
-
-/// Whether a function had pushed nothing when it was `offset` bytes in: only entry padding lies before.
-fn before_set_up(offset: u64, code: Option<&str>) -> bool {
-    // endbr64 and the tracer's five bytes: no compiler sets up a frame in less.
-    const ENTRY: u64 = 9;
-    if offset > ENTRY {
-        return false;
-    }
-    let Some(code) = code else { return offset <= 5 };
-    // Any push (50 … 57) or `sub $…,%rsp` (48 83 ec, 48 81 ec) before the marked byte is a set-up.
-    let words: Vec<&str> = code.split_ascii_whitespace().collect();
-    let Some(marked) = words.iter().position(|word| word.starts_with('<')) else {
-        return offset <= 5;
-    };
-    let Some(start) = marked.checked_sub(usize::try_from(offset).unwrap_or(usize::MAX)) else {
-        return false;
-    };
-    let bytes: Option<Vec<u8>> = words
-        .get(start..marked)
-        .unwrap_or_default()
-        .iter()
-        .map(|word| u8::from_str_radix(word, 16).ok())
-        .collect();
-    bytes.is_some_and(|bytes| match bytes.as_slice() {
-        [] => true,
-        [0x66, 0x66, 0x66, 0x66, 0x90] | [0x0f, 0x1f, 0x44, 0x00, 0x00] | [0xe8, ..] if bytes.len() == 5 => true,
-        [0xf3, 0x0f, 0x1e, 0xfa] => true,
-        [0xf3, 0x0f, 0x1e, 0xfa, rest @ ..] => matches!(rest, [0x0f, 0x1f, 0x44, 0x00, 0x00] | [0xe8, _, _, _, _]),
-        _ => false,
-    })
 }
 
 fn task(event: &Event, stack: Option<usize>) -> Option<Task> {

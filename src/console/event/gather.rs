@@ -1,0 +1,267 @@
+//! Which event a line belongs to, and where one ends.
+//!
+//! It must not know what a line adds to its event.
+
+use crate::crash::PanicKind;
+
+use super::super::banner;
+use super::super::headline::{self, Class, Headline};
+use super::super::line::{self, Caller, Prefix};
+use super::super::registers;
+use super::super::text::{Boot, Text, with_line};
+use super::Event;
+use super::label::trace_label;
+
+/// Bounds on what one hostile text can make us keep.
+const MAX_EVENTS: usize = 4096;
+const MAX_OPEN: usize = 16;
+
+/// An event ends when this many lines in a row have nothing to do with it.
+const QUIET_LINES: usize = 40;
+
+/// Reads all events of one boot.
+pub fn gather(text: &Text<'_>, boot: &Boot) -> Vec<Event> {
+    let mut gatherer = Gatherer::default();
+    let mut number = boot.lines.start;
+    while number < boot.lines.end {
+        if gatherer.open.is_empty() {
+            match text.next_marked(number, boot.lines.end) {
+                Some(next) => number = next,
+                None => break,
+            }
+        }
+        let marked = text.is_marked(number);
+        with_line(text.raw(number), |line| gatherer.line(number, &line, marked));
+        number += 1;
+    }
+    gatherer.finish()
+}
+
+#[derive(Default)]
+struct Gatherer {
+    done: Vec<Event>,
+    /// Events that may go on, the latest last.
+    open: Vec<Event>,
+}
+
+impl Gatherer {
+    fn line(&mut self, number: usize, line: &Prefix<'_>, marked: bool) {
+        // Serial consoles put a new message behind what a program was printing: the kernel's part counts by itself.
+        if let Some(at) = embedded_time(line.body) {
+            let (before, after) = line.body.split_at_checked(at).unwrap_or((line.body, ""));
+            self.message(
+                number,
+                &Prefix {
+                    body: before.trim_end(),
+                    ..*line
+                },
+                marked,
+            );
+            let inner = line::split(after);
+            let caller = inner.caller.or(line.caller);
+            self.message(number, &Prefix { caller, ..inner }, marked);
+            return;
+        }
+        self.message(number, line, marked);
+    }
+
+    fn message(&mut self, number: usize, line: &Prefix<'_>, marked: bool) {
+        self.close_quiet(number);
+        if marked && let Some(headline) = headline::classify(line.body) {
+            self.headline(number, line, headline);
+            return;
+        }
+        if let Some(event) = self.owner(line.caller) {
+            if event.feed(line) {
+                event.last = number;
+                event.last_seconds = line.seconds.or(event.last_seconds);
+            }
+            return;
+        }
+        if marked {
+            self.orphan(number, line);
+        }
+    }
+
+    /// The open event that a line belongs to.
+    fn owner(&mut self, caller: Option<Caller>) -> Option<&mut Event> {
+        let Some(caller) = caller else {
+            return self.open.last_mut();
+        };
+        let exact = self.open.iter().rposition(|event| event.caller == Some(caller));
+        let at = exact.or_else(|| {
+            // Stalls have other CPUs show their stacks; those come under the other CPUs' names.
+            self.open.iter().rposition(|event| {
+                event.caller.is_none()
+                    || event.headline.class == Class::Lockup
+                    || event.headline.kind == PanicKind::Unknown
+            })
+        })?;
+        self.open.get_mut(at)
+    }
+
+    fn headline(&mut self, number: usize, line: &Prefix<'_>, headline: Headline) {
+        let message = line.body.trim();
+        if headline.kind == PanicKind::HungTask
+            && headline.class == Class::Panic
+            && self.take_cause(number, line, &headline, message)
+        {
+            return;
+        }
+        let own = |event: &&mut Event| event.caller.is_none() || line.caller.is_none() || event.caller == line.caller;
+        let candidate = self
+            .open
+            .iter_mut()
+            .rev()
+            .find(|event| own(event) || headline.class == Class::Panic && event.panics_with(&headline));
+        if let Some(event) = candidate
+            && event.goes_on_with(&headline, number.saturating_sub(event.last))
+        {
+            event.take_headline(headline, message);
+            event.last = number;
+            event.last_seconds = line.seconds.or(event.last_seconds);
+            return;
+        }
+        if headline.class == Class::Panic && self.take_cause(number, line, &headline, message) {
+            return;
+        }
+        // The same printer begins a new event: its last one has ended.
+        let mut kept = Vec::with_capacity(self.open.len() + 1);
+        for event in self.open.drain(..) {
+            let ended = line.caller.is_none() || event.caller.is_none() || event.caller == line.caller;
+            if ended {
+                push_done(&mut self.done, event)
+            } else {
+                kept.push(event)
+            }
+        }
+        self.open = kept;
+        while self.open.len() >= MAX_OPEN {
+            let event = self.open.remove(0);
+            push_done(&mut self.done, event);
+        }
+        self.open.push(Event::new(number, line, headline, message));
+    }
+
+    /// Gives a panic to the event that it came of; false when there is none.
+    fn take_cause(&mut self, number: usize, line: &Prefix<'_>, headline: &Headline, message: &str) -> bool {
+        let Some(mut event) = self.cause(number, headline) else {
+            return false;
+        };
+        event.take_headline(headline.clone(), message);
+        event.last = number;
+        event.last_seconds = line.seconds.or(event.last_seconds);
+        self.open.push(event);
+        true
+    }
+
+    /// The event that a panic came of, where that has ended already. A watcher prints all that it found before it
+    /// panics: the first of them in a row is the one.
+    fn cause(&mut self, number: usize, panic: &Headline) -> Option<Event> {
+        const REACH: usize = 400;
+        if panic.kind == PanicKind::ExplicitPanic {
+            return None;
+        }
+        let fits = |event: &Event| event.fatal.is_none() && event.panics_with(panic);
+        // An open event of somebody else may still go on.
+        for event in self.open.extract_if(.., |event| event.caller.is_none() || fits(event)) {
+            push_done(&mut self.done, event);
+        }
+        let mut at = self
+            .done
+            .iter()
+            .rposition(|event| fits(event) && number.saturating_sub(event.last) < REACH)?;
+        while let (Some(before), Some(after)) = (at.checked_sub(1).and_then(|at| self.done.get(at)), self.done.get(at))
+        {
+            let in_a_row =
+                panic.kind == PanicKind::HungTask && after.first.saturating_sub(before.last) < 2 * QUIET_LINES;
+            if !(in_a_row && fits(before)) {
+                break;
+            }
+            at -= 1;
+        }
+        Some(self.done.remove(at))
+    }
+
+    /// What is left of an oops whose headline is cut off, or a stack that somebody asked for.
+    fn orphan(&mut self, number: usize, line: &Prefix<'_>) {
+        let text = line.body.trim();
+        let begins = trace_label(text).is_some()
+            || banner::task_line(text).is_some()
+            || registers::parse(text).is_some_and(|line| line.place.is_some())
+            || text.starts_with("IP: [<");
+        if !begins || self.done.len() >= MAX_EVENTS {
+            return;
+        }
+        let headline = Headline {
+            kind: PanicKind::Unknown,
+            class: Class::Note,
+            detector: None,
+            address: None,
+            access: None,
+            error_code: None,
+            place: None,
+            task: None,
+            cpu: None,
+            fatal: None,
+            weak: true,
+        };
+        let mut event = Event::new(number, line, headline, "");
+        event.feed(line);
+        self.open.push(event);
+    }
+
+    fn close_quiet(&mut self, number: usize) {
+        let mut at = 0;
+        while at < self.open.len() {
+            if self
+                .open
+                .get(at)
+                .is_some_and(|event| number.saturating_sub(event.last) > QUIET_LINES)
+            {
+                let event = self.open.remove(at);
+                push_done(&mut self.done, event);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    fn finish(mut self) -> Vec<Event> {
+        for event in std::mem::take(&mut self.open) {
+            push_done(&mut self.done, event);
+        }
+        self.done.sort_by_key(|event| event.first);
+        self.done
+    }
+}
+
+fn push_done(done: &mut Vec<Event>, mut event: Event) {
+    event.finish();
+    if done.len() < MAX_EVENTS {
+        done.push(event);
+    }
+}
+
+/// Where inside of a message another one begins: `…[  740.966534] `.
+fn embedded_time(body: &str) -> Option<usize> {
+    let mut from = 1;
+    while let Some(found) = body.get(from..).and_then(|rest| rest.find('[')) {
+        let at = from + found;
+        let inner = body.get(at + 1..)?;
+        let digits = inner.trim_start_matches(' ');
+        let whole = digits.bytes().take_while(u8::is_ascii_digit).count();
+        let tail = digits.get(whole..)?;
+        if whole > 0
+            && let Some(fraction) = tail.strip_prefix('.')
+            && fraction.bytes().take_while(u8::is_ascii_digit).count() == 6
+            && fraction
+                .get(6..)
+                .is_some_and(|rest| rest.starts_with("] ") || rest.starts_with("][") || rest == "]")
+        {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    None
+}
