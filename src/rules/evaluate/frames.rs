@@ -125,7 +125,12 @@ pub(super) fn adjacent(items: &[FrameItem], within: Option<u32>, context: &Conte
 pub(super) fn any(tokens: &[FrameSymbol], within: Option<u32>, context: &Context<'_>) -> Answer {
     let (frames, complete) = scope(within, context);
     let mut unsure = !complete;
+    // Most frames are of no module, most lists of modules' functions alone.
+    let of_modules = tokens.iter().all(|token| token.symbol.names_module());
     for frame in frames {
+        if of_modules && frame.module.is_none() && frame.symbol.is_some() {
+            continue;
+        }
         for token in tokens {
             match fit(token, frame) {
                 Match::Sure => return Answer::Yes,

@@ -48,9 +48,12 @@ pub(super) fn log(test: &LogLong, context: &Context<'_>) -> Answer {
     let Some((lines, complete)) = scope(test, context) else {
         return Answer::Unknown;
     };
+    let text = context.log_text();
+    let hopeless = test.regex.iter().all(|pattern| !pattern.may_fit(text));
+    let lines = if hopeless { &[] } else { lines };
     let Some(count) = test.count else {
         let there = lines.iter().any(|line| fits(&test.regex, line))
-            || test.lines.is_none() && earlier(test, context).is_some();
+            || !hopeless && test.lines.is_none() && earlier(test, context).is_some();
         return if there {
             Answer::Yes
         } else {

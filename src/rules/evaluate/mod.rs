@@ -10,6 +10,7 @@ mod machine;
 mod value;
 mod wording;
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub struct Context<'a> {
     pub probe: Option<&'a dyn Probe>,
     /// The stack without panic and entry code.
     frames: Vec<&'a Frame>,
+    /// The log's lines as one text, made when a rule first asks about them.
+    log_text: OnceCell<String>,
 }
 
 impl fmt::Debug for Context<'_> {
@@ -82,7 +85,29 @@ impl<'a> Context<'a> {
     /// Looks at a report.
     pub fn new(report: &'a CrashReport, probe: Option<&'a dyn Probe>) -> Self {
         let frames = report.frames.iter().filter(|frame| !frame.machinery).collect();
-        Context { report, probe, frames }
+        Context {
+            report,
+            probe,
+            frames,
+            log_text: OnceCell::new(),
+        }
+    }
+
+    /// Every line that a predicate over the log may look at, as one text: most patterns fit none of them, which one
+    /// search tells.
+    fn log_text(&self) -> &str {
+        self.log_text.get_or_init(|| {
+            let Some(log) = &self.report.log else {
+                return String::new();
+            };
+            let titles = log.earlier.iter().map(|event| event.title.as_str());
+            let mut text = String::new();
+            for line in log.tail.iter().map(String::as_str).chain(titles) {
+                text.push_str(line);
+                text.push('\n');
+            }
+            text
+        })
     }
 
     /// The class of failure, when one could be told.

@@ -50,6 +50,11 @@ impl Symbol {
         (!self.wild).then_some(&*self.name)
     }
 
+    /// Whether only a module's function can fit.
+    pub fn names_module(&self) -> bool {
+        self.module.is_some()
+    }
+
     /// Whether the token names one function by its whole name with the compiler's suffix.
     pub fn spells_suffix(&self) -> bool {
         self.spells_suffix
@@ -58,7 +63,12 @@ impl Symbol {
     /// Holds the token against a place. Compiler suffixes count only when the token names one, and a system call has
     /// one name however its wrappers are called (`SyS_read`, `__x64_sys_read`).
     pub fn fits(&self, symbol: &str, module: Option<&str>, offset: Option<u64>) -> Fit {
-        // Nearly every place is another one, which its first letters tell before suffixes are looked at.
+        // Nearly every place is another one, which its module or its first letters tell before suffixes are looked at.
+        if let Some(wanted) = &self.module
+            && !module.is_some_and(|module| fits_module(wanted, module))
+        {
+            return Fit::No;
+        }
         let literal = self.name.get(..self.literal).unwrap_or_default();
         let begins = symbol.starts_with(literal) || symbol.starts_with('.') || literal.starts_with('.');
         if self.syscall.is_none() && !begins {
@@ -77,17 +87,21 @@ impl Symbol {
         if !named {
             return Fit::No;
         }
-        if let Some(wanted) = &self.module
-            && !module.is_some_and(|module| glob(wanted, &module.replace('-', "_")))
-        {
-            return Fit::No;
-        }
         match (self.offset, offset) {
             (None, _) => Fit::Yes,
             (Some(_), None) => Fit::OffsetUnknown,
             (Some(wanted), Some(found)) if wanted == found => Fit::Yes,
             (Some(_), Some(_)) => Fit::No,
         }
+    }
+}
+
+/// Whether a module's name fits a pattern; `-` and `_` are one letter in them.
+fn fits_module(wanted: &str, module: &str) -> bool {
+    if module.contains('-') {
+        glob(wanted, &module.replace('-', "_"))
+    } else {
+        glob(wanted, module)
     }
 }
 

@@ -268,14 +268,19 @@ impl Pattern {
     /// Whether some part of `line` fits. Compiling costs more than all else that is done with most patterns: lines
     /// without what a match must hold do not ask for it. One that never passed [`Pattern::validate`] fits nothing.
     pub fn fits(&self, line: &str) -> bool {
-        let literals = self.literals.get_or_init(|| literal::required(&self.text));
-        if let Some(literals) = literals
-            && !literals.iter().any(|literal| line.contains(literal.as_str()))
-        {
+        if !self.may_fit(line) {
             return false;
         }
         let compiled = self.compiled.get_or_init(|| Self::compile(&self.text).ok());
         compiled.as_ref().is_some_and(|regex| regex.is_match(line))
+    }
+
+    /// Whether `text` holds what every match must: no line of a text that does not can fit.
+    pub fn may_fit(&self, text: &str) -> bool {
+        let literals = self.literals.get_or_init(|| literal::required(&self.text));
+        literals
+            .as_ref()
+            .is_none_or(|literals| literals.iter().any(|literal| text.contains(literal.as_str())))
     }
 
     /// Compiles the pattern for its errors.
