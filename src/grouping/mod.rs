@@ -103,23 +103,28 @@ pub struct Group {
 pub fn group(crashes: &[Profile], alike: f64) -> Vec<Group> {
     let mut by_id: HashMap<&str, usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
+    let mut names = Names::default();
+    // Of the first of each group, which the others are compared with.
+    let mut firsts: Vec<Stack> = Vec::new();
     // Which groups have a name among their innermost; the earliest, which are the likeliest to be large.
-    let mut known: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut known: HashMap<usize, Vec<usize>> = HashMap::new();
     for (number, crash) in crashes.iter().enumerate() {
         let group = match by_id.get(crash.id.as_str()) {
             Some(group) => *group,
             None => {
-                let near = nearest(crash, crashes, &groups, &known, alike);
+                let stack = names.stack(crash);
+                let near = nearest(&stack, &firsts, &known, alike);
                 let group = near.unwrap_or(groups.len());
                 by_id.insert(&crash.id, group);
                 if near.is_none() {
                     groups.push(Group { members: Vec::new() });
-                    for name in crash.stack.iter().take(KEYS) {
-                        let list = known.entry(name.as_str()).or_default();
+                    for name in stack.names.iter().take(KEYS) {
+                        let list = known.entry(*name).or_default();
                         if list.len() < CANDIDATES {
                             list.push(group);
                         }
                     }
+                    firsts.push(stack);
                 }
                 group
             }
@@ -146,25 +151,40 @@ const KEYS: usize = 3;
 /// With how many groups of each name a new signature is compared.
 const CANDIDATES: usize = 64;
 
-fn nearest(
-    crash: &Profile,
-    crashes: &[Profile],
-    groups: &[Group],
-    known: &HashMap<&str, Vec<usize>>,
-    alike: f64,
-) -> Option<usize> {
+/// A crash's stack with numbers for names: equal names are found equal at once.
+struct Stack {
+    kind: PanicKind,
+    names: Vec<usize>,
+}
+
+/// The number of each name.
+#[derive(Default)]
+struct Names<'a>(HashMap<&'a str, usize>);
+
+impl<'a> Names<'a> {
+    fn stack(&mut self, crash: &'a Profile) -> Stack {
+        let names = crash.stack.iter().map(|name| {
+            let next = self.0.len();
+            *self.0.entry(name).or_insert(next)
+        });
+        Stack {
+            kind: crash.kind,
+            names: names.collect(),
+        }
+    }
+}
+
+/// The group whose first is most alike, if one is alike enough.
+fn nearest(stack: &Stack, firsts: &[Stack], known: &HashMap<usize, Vec<usize>>, alike: f64) -> Option<usize> {
     let mut seen = HashSet::new();
     let mut best: Option<(usize, f64)> = None;
-    for name in crash.stack.iter().take(KEYS) {
-        for &group in known.get(name.as_str()).into_iter().flatten() {
+    for name in stack.names.iter().take(KEYS) {
+        for &group in known.get(name).into_iter().flatten() {
             if !seen.insert(group) {
                 continue;
             }
-            let first = groups.get(group).and_then(|group| group.members.first());
-            let Some(first) = first.and_then(|first| crashes.get(first.crash)) else {
-                continue;
-            };
-            let likeness = first.likeness(crash);
+            let Some(first) = firsts.get(group) else { continue };
+            let likeness = similarity(&first.names, &stack.names) * kinds(first.kind, stack.kind);
             if likeness >= alike && best.is_none_or(|(_, known)| likeness > known) {
                 best = Some((group, likeness));
             }

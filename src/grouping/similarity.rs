@@ -23,13 +23,28 @@ pub const ALIKE: f64 = 0.75;
 
 /// The similarity of two stacks, 0 to 1.
 pub fn similarity<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
-    let best = table(a, b).last().and_then(|row| row.last()).copied().unwrap_or(0.0);
+    let best = best(a, b);
     let whole: f64 = (0..a.len().min(b.len()).max(FLOOR)).map(|at| weight(at, at)).sum();
     (best / whole).min(1.0)
 }
 
 fn weight(i: usize, j: usize) -> f64 {
     (-C * i.min(j) as f64 - O * i.abs_diff(j) as f64).exp()
+}
+
+/// The largest sum: the last of [`table`], of which only one row is kept.
+fn best<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
+    let mut row = vec![0.0; b.len()];
+    for (i, one) in a.iter().enumerate() {
+        let (mut left, mut diagonal) = (0.0, 0.0);
+        for (j, (other, cell)) in b.iter().zip(&mut row).enumerate() {
+            let hit = if one == other { diagonal + weight(i, j) } else { 0.0 };
+            diagonal = *cell;
+            left = f64::max(left, hit.max(diagonal));
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or(0.0)
 }
 
 /// The best sums for every pair of beginnings: row `i`, column `j` is of the first `i` and `j` names.
@@ -142,6 +157,8 @@ mod tests {
             let one = similarity(a, b);
             proptest::prop_assert!((0.0..=1.0).contains(&one));
             proptest::prop_assert!((one - similarity(b, a)).abs() < 1e-9);
+            let whole = table(a, b).last().and_then(|row| row.last()).copied().unwrap_or(0.0);
+            proptest::prop_assert_eq!(best(a, b), whole);
             let steps = align(a, b);
             let of_a = steps.iter().filter(|step| !matches!(step, Step::Second(_))).count();
             let of_b = steps.iter().filter(|step| !matches!(step, Step::First(_))).count();
