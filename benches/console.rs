@@ -1,13 +1,14 @@
-//! How fast kernel text is read and named, one core, whole default rule set, in memory.
+//! How fast kernel text is read and named, one core, whole default rule set, in memory; and how fast crashes are grouped.
 //!
 //! ```text
-//! cargo bench --bench console
+//! cargo bench --bench console [long|dense|group]
 //! ```
 //!
 //! prints MiB/s for a log of 100 MiB with the crash at its end, for the crash texts of the shared test data folder
 //! (`$VMCORONER_SHARED`, else `../shared`; left out without it), and, as the yardstick of the machine, for `rg` or `grep`
 //! counting one literal over the same bytes. CPU time of this process; the yardstick is wall time, as it is another
-//! process.
+//! process. `group` prints the time for 10,000 to 80,000 crashes, three in four of them siblings of an earlier
+//! one: twice the crashes must take about twice the time.
 
 #![allow(clippy::disallowed_macros, reason = "the figures are for whoever runs the bench")]
 
@@ -17,20 +18,31 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use vmcoroner::console;
-use vmcoroner::crash::{Source, SourceKind};
+use vmcoroner::crash::{PanicKind, Source, SourceKind};
+use vmcoroner::grouping::{self, Profile};
 use vmcoroner::rules::{KnowledgeBase, identify};
 
 const ROUNDS: usize = 5;
 
 fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|word| word == part);
+    if is_wanted("group") {
+        for count in [10_000, 20_000, 40_000, 80_000] {
+            group(count);
+        }
+    }
     let base = KnowledgeBase::builtin();
     println!("{} rules", base.rules().len());
 
-    let log = quiet_log(100 << 20);
-    let long = vec![log.into_bytes()];
-    measure("100 MiB log, crash at its end", &base, &long, true);
-    yardstick(&long);
-
+    if is_wanted("long") {
+        let long = vec![quiet_log(100 << 20).into_bytes()];
+        measure("100 MiB log, crash at its end", &base, &long, true);
+        yardstick(&long);
+    }
+    if !is_wanted("dense") {
+        return;
+    }
     let texts = corpora();
     if texts.is_empty() {
         println!("no shared test data: the dense texts are left out");
@@ -65,6 +77,49 @@ fn measure(what: &str, base: &KnowledgeBase, texts: &[Vec<u8>], must_crash: bool
         "{what}: {rate:.0} MiB/s ({} texts, {bytes} bytes, {:.1} ms, {matches} matches)",
         texts.len(),
         best.as_secs_f64() * 1e3
+    );
+}
+
+/// Groups crashes that differ as those of a fleet do: other callers, another class of failure, a frame more or less.
+fn group(count: usize) {
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let crashes: Vec<Profile> = (0..count)
+        .map(|_| {
+            let bug = random(count / 4);
+            let frame = |depth: usize| format!("function_{}", (bug * 7919 + depth * 104_729) % (count + 500));
+            let mut stack: Vec<String> = (0..12).map(frame).collect();
+            if random(3) == 0 {
+                stack.remove(1 + random(4));
+            }
+            stack.extend(["vfs_write", "sys_write"].map(str::to_owned));
+            // Some show one step further in, under another signature.
+            let id = if random(5) == 0 {
+                stack.insert(0, format!("helper_{}", random(50)));
+                format!("v1-{bug}-{}", random(3))
+            } else {
+                format!("v1-{bug}")
+            };
+            Profile {
+                id,
+                title: String::new(),
+                kind: PanicKind::NullPointerDereference,
+                stack,
+            }
+        })
+        .collect();
+    let start = cpu_time();
+    let groups = grouping::group(&crashes, grouping::ALIKE);
+    let spent = cpu_time().saturating_sub(start);
+    println!(
+        "{count} crashes: {} groups in {:.1} ms",
+        groups.len(),
+        spent.as_secs_f64() * 1e3
     );
 }
 

@@ -119,7 +119,7 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     }
 }
 
-/// The line without the marks of a quotation, as mails and commit messages put them: `| `, `> `, `> > `.
+/// The line without the marks of a quotation, as mails and commit messages put them: `| `, `> `, `> > `, `[1] `.
 fn unquoted(line: &str) -> &str {
     let mut rest = line;
     while let Some(after) = rest.strip_prefix("| ").or_else(|| rest.strip_prefix("> ")) {
@@ -127,8 +127,15 @@ fn unquoted(line: &str) -> &str {
     }
     match rest {
         "|" | ">" => "",
-        rest => rest,
+        rest => without_footnote(rest).unwrap_or(rest),
     }
+}
+
+/// The line behind a footnote's mark that its author put before it: `[2] RIP: …`.
+fn without_footnote(line: &str) -> Option<&str> {
+    let (number, rest) = line.trim_start().strip_prefix('[')?.split_once("] ")?;
+    let sound = (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    sound.then_some(rest)
 }
 
 /// `Jul 15 05:52:53 cz kernel: ` and its like: (host, RFC 3339 stamp, rest).
@@ -139,7 +146,10 @@ fn log_daemon(line: &str) -> Option<(Option<&str>, Option<&str>, &str)> {
         return None;
     }
     let window = floor_boundary(line, 120);
-    let at = window.find("kernel:").or_else(|| window.find("kernel["))?;
+    let at = window.match_indices("kernel").map(|(at, _)| at).find(|at| {
+        let behind = window.as_bytes().get(at + "kernel".len());
+        matches!(behind, Some(b':' | b'['))
+    })?;
     let (before, after) = (line.get(..at)?, line.get(at + "kernel".len()..)?);
     if !(before.is_empty() || before.ends_with([' ', '\t', '.', '/'])) {
         return None;
@@ -205,6 +215,9 @@ fn level(line: &str) -> Option<&str> {
 
 /// `[   12.345678] `, the same with its head cut off, or `[Mon Jul 15 05:52:53 2019] `.
 fn time(line: &str) -> Option<(Option<f64>, &str)> {
+    if let Some((seconds, rest)) = plain_time(line) {
+        return Some((Some(seconds), rest.strip_prefix(' ').unwrap_or(rest)));
+    }
     let (inner, rest) = match line.strip_prefix('[') {
         Some(inner) => {
             let close = floor_boundary(inner, 48).find(']')?;
@@ -251,14 +264,37 @@ fn time(line: &str) -> Option<(Option<f64>, &str)> {
     looks_like_rfc3339(inner).then_some((None, rest))
 }
 
+/// `[   12.345678]` at the start of a line, as nearly every kernel prints it, and what follows the bracket.
+pub fn plain_time(line: &str) -> Option<(f64, &str)> {
+    let inner = line.strip_prefix('[')?.trim_start_matches(' ');
+    let mut number: u64 = 0;
+    let mut scale: Option<u64> = None;
+    for (at, byte) in inner.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+                scale = match scale {
+                    Some(scale) => Some(scale.checked_mul(10)?),
+                    None => None,
+                };
+            }
+            b'.' if at > 0 && scale.is_none() => scale = Some(1),
+            // Both are exact below 2^53, so that the quotient is the number nearest to what is written.
+            b']' => {
+                let scale = scale.filter(|scale| *scale >= 1000 && number < 1 << 53)?;
+                return Some((number as f64 / scale as f64, inner.get(at + 1..)?));
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// `cz kernel: ` behind a journald time.
 fn daemon_after_time(line: &str) -> Option<(&str, &str)> {
-    let (host, _) = floor_boundary(line, 80).split_once(" kernel: ")?;
-    if host.is_empty() || host.contains(' ') {
-        return None;
-    }
-    let skip = host.len() + " kernel: ".len();
-    Some((host, line.get(skip..)?))
+    let (host, rest) = line.split_once(' ')?;
+    let rest = rest.strip_prefix("kernel: ")?;
+    (!host.is_empty() && host.len() <= 70).then_some((host, rest))
 }
 
 /// `[ T1234] ` or `[    C1] `.
@@ -309,6 +345,7 @@ mod tests {
             "** 12 printk messages dropped ** [   15.979002] Oops: 0002 [#1] SMP",
             "| Oops: 0002 [#1] SMP",
             "> > [   15.979002] Oops: 0002 [#1] SMP",
+            " [2] Oops: 0002 [#1] SMP",
             "[  +0.000006] Oops: 0002 [#1] SMP",
             "5.979002] Oops: 0002 [#1] SMP",
         ] {

@@ -18,6 +18,8 @@ mod session;
 mod text;
 mod trace;
 
+use aho_corasick::Input;
+
 use crate::crash::{CrashReport, EarlierEvent, Log, Source, SourceKind, signature, stream};
 
 use event::Event;
@@ -55,7 +57,7 @@ pub fn read(text: &[u8], source: &Source) -> Vec<CrashReport> {
 pub fn may_tell(part: &[u8]) -> bool {
     let text = String::from_utf8_lossy(part);
     let mut at = 0;
-    while let Some(hit) = headline::PREFILTER.find_at(&text, at) {
+    while let Some(hit) = headline::PREFILTER.find(Input::new(text.as_ref()).range(at..)) {
         let before = text.get(..hit.start()).unwrap_or_default();
         let start = before.rfind('\n').map_or(0, |feed| feed + 1);
         let rest = text.get(hit.end()..).unwrap_or_default();
@@ -224,3 +226,6 @@ fn log(text: &Text<'_>, boot: &Boot, events: &[Event], chosen: Option<usize>, be
         earlier,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use aho_corasick::Input;
+
 use super::headline::PREFILTER;
 use super::line::{self, Prefix};
 
@@ -30,7 +32,7 @@ impl<'a> Text<'a> {
         let mut number = 0;
         let mut at = 0;
         // One hit a line is enough: the search goes on at the next line.
-        while let Some(hit) = PREFILTER.find_at(text, at) {
+        while let Some(hit) = PREFILTER.find(Input::new(text).range(at..)) {
             while starts.get(number + 1).is_some_and(|next| *next <= hit.start()) {
                 number += 1;
             }
@@ -143,27 +145,7 @@ fn quick_seconds(raw: &str) -> Option<f64> {
         Some(rest) => rest.split_at_checked(2)?.1.trim_start_matches('>'),
         None => raw,
     };
-    let inner = raw.strip_prefix('[')?.trim_start_matches(' ');
-    let bytes = inner.as_bytes();
-    let mut seconds: u64 = 0;
-    let mut at = 0;
-    while let Some(digit) = bytes.get(at).filter(|byte| byte.is_ascii_digit()) {
-        seconds = seconds.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
-        at += 1;
-    }
-    if at == 0 || bytes.get(at) != Some(&b'.') {
-        return None;
-    }
-    let (mut fraction, mut scale) = (0u64, 1u64);
-    at += 1;
-    while let Some(digit) = bytes.get(at).filter(|byte| byte.is_ascii_digit()) {
-        if scale < 1_000_000_000 {
-            fraction = fraction * 10 + u64::from(digit - b'0');
-            scale *= 10;
-        }
-        at += 1;
-    }
-    (bytes.get(at) == Some(&b']') && scale > 1).then(|| seconds as f64 + fraction as f64 / scale as f64)
+    line::plain_time(raw).map(|(seconds, _)| seconds)
 }
 
 /// A cleaned line, taken apart, together with the text it may have been copied to.

@@ -86,15 +86,9 @@ fn arm(text: &str) -> Option<(Frame, Option<Frame>)> {
             .trim();
         let mut frame = match scan::symbol_ref(name) {
             Some(symbol) => from_symbol(&symbol),
-            None if scan::is_symbol(name) => Frame {
-                symbol: Some(name.to_owned()),
-                machinery: is_machinery(name),
-                ..Frame::default()
-            },
-            None => return None,
+            None => named(name)?,
         };
         frame.address = address;
-        // `(foo+0x1/0x2 [mod])` and `(foo [mod])`
         Some(frame)
     };
     let left_name = left.trim_start_matches(|c: char| c != '(' && c != '[' && !c.is_alphabetic() && c != '_');
@@ -213,6 +207,33 @@ fn decoded(text: &str) -> Option<Frame> {
         source: Some(source.to_owned()),
         module,
         machinery: is_machinery(symbol),
+        ..Frame::default()
+    })
+}
+
+/// A line that holds a function's name and, at most, its module: `shrink_zone`, `drbd_worker [drbd]`.
+pub fn bare(text: &str) -> Option<Frame> {
+    let frame = named(text)?;
+    let name = frame.symbol.as_deref().unwrap_or_default();
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    let sound = name.len() >= 3
+        && (name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_') || name.starts_with("SyS_"))
+        && name.bytes().all(letter)
+        && !name.ends_with('.');
+    sound.then_some(frame)
+}
+
+/// `foo` and `foo [mod]`.
+fn named(text: &str) -> Option<Frame> {
+    let (name, module) = match text.split_once(" [") {
+        Some((name, tail)) => (name.trim_end(), Some(tail.strip_suffix(']')?)),
+        None => (text, None),
+    };
+    let sound = scan::is_symbol(name) && module.is_none_or(scan::is_module);
+    sound.then(|| Frame {
+        symbol: Some(name.to_owned()),
+        module: module.map(str::to_owned),
+        machinery: is_machinery(name),
         ..Frame::default()
     })
 }

@@ -20,6 +20,7 @@ impl Roles {
     const ANCHOR: u8 = 8;
     const BUCKET: u8 = 16;
     const ALLOCATING: u8 = 32;
+    const ALL: u8 = 63;
 
     /// Panic or entry code.
     pub fn machinery(self) -> bool {
@@ -54,7 +55,12 @@ impl Roles {
 
 /// The roles of a function; compiler suffixes do not matter.
 pub fn roles(symbol: &str) -> Roles {
-    LISTS.roles(normalise_symbol(symbol))
+    LISTS.roles(normalise_symbol(symbol), Roles::ALL)
+}
+
+/// As [`roles`], but without telling what gets memory: few failures are about that, and many names fit its patterns.
+pub fn roles_but_allocating(symbol: &str) -> Roles {
+    LISTS.roles(normalise_symbol(symbol), Roles::ALL & !Roles::ALLOCATING)
 }
 
 /// The name by which a function's whole family is known (`smp_call_function` for `smp_call_function_many_cond`), or the
@@ -63,13 +69,13 @@ pub fn family(name: &str) -> &str {
     LISTS
         .families
         .iter()
-        .find(|(pattern, _)| glob_matches(pattern, name))
+        .find(|(glob, _)| glob.fits(name))
         .map_or(name, |(_, family)| family)
 }
 
 /// Whether a function is panic or entry code (`machine_kexec` … `page_fault`); compiler suffixes do not matter.
 pub fn is_machinery(symbol: &str) -> bool {
-    roles(symbol).machinery()
+    LISTS.roles(normalise_symbol(symbol), Roles::MACHINERY).machinery()
 }
 
 /// A function's name without what the compiler added: `.isra.0`, `.constprop.1`, `.part.2`, `.cold`, `.llvm.3` and the
@@ -190,12 +196,12 @@ impl RoleWord {
 #[derive(Default)]
 struct Lists {
     exact: HashMap<&'static str, u8>,
-    /// Patterns with a `*` at the end, by their first two bytes: what a name begins with is looked at once.
-    prefixes: HashMap<[u8; 2], Vec<(&'static str, u8)>>,
-    /// Patterns with a `*` elsewhere: few.
-    globs: Vec<(&'static str, u8)>,
+    /// Patterns with a `*` behind two bytes or more, by those: what a name begins with is looked at once.
+    prefixes: HashMap<[u8; 2], Vec<(Glob, u8)>>,
+    /// Patterns that begin with a `*`: few.
+    globs: Vec<(Glob, u8)>,
     /// Patterns and the name that stands for whatever fits them.
-    families: Vec<(&'static str, &'static str)>,
+    families: Vec<(Glob, &'static str)>,
 }
 
 static LISTS: LazyLock<Lists> = LazyLock::new(|| {
@@ -211,61 +217,80 @@ impl Lists {
         let groups: Vec<Group> = serde_json::from_str(text)?;
         let mut lists = Lists::default();
         for group in &groups {
-            let named = group.names.iter().filter_map(|name| Some((*name, group.family?)));
+            let named = group
+                .names
+                .iter()
+                .filter_map(|name| Some((Glob::new(name), group.family?)));
             lists.families.extend(named);
         }
         for (bit, name) in groups
             .iter()
             .flat_map(|group| group.names.iter().map(|name| (group.role.bit(), *name)))
         {
-            match name.strip_suffix('*') {
-                None if !name.contains('*') => *lists.exact.entry(name).or_default() |= bit,
-                Some(prefix) if !prefix.contains('*') && prefix.len() >= 2 => {
-                    if let Some(&[first, second]) = prefix.as_bytes().first_chunk::<2>() {
-                        lists.prefixes.entry([first, second]).or_default().push((prefix, bit));
-                    }
-                }
-                _ => lists.globs.push((name, bit)),
+            let glob = Glob::new(name);
+            match glob.first.as_bytes().first_chunk::<2>() {
+                _ if glob.behind.is_none() => *lists.exact.entry(name).or_default() |= bit,
+                Some(first) => lists.prefixes.entry(*first).or_default().push((glob, bit)),
+                None => lists.globs.push((glob, bit)),
             }
         }
         Ok(lists)
     }
 
-    fn roles(&self, name: &str) -> Roles {
+    /// The roles of a normalised name among those that are `wanted`.
+    fn roles(&self, name: &str, wanted: u8) -> Roles {
         let mut bits = self.exact.get(name).copied().unwrap_or_default();
-        if let Some(&[first, second]) = name.as_bytes().first_chunk::<2>()
-            && let Some(prefixes) = self.prefixes.get(&[first, second])
-        {
-            for (prefix, bit) in prefixes {
-                if name.starts_with(prefix) {
-                    bits |= bit;
-                }
-            }
-        }
-        for (glob, bit) in &self.globs {
-            if glob_matches(glob, name) {
+        let first = name.as_bytes().first_chunk::<2>();
+        let prefixes = first.and_then(|first| self.prefixes.get(first));
+        for (glob, bit) in prefixes.into_iter().flatten().chain(&self.globs) {
+            if wanted & bit & !bits != 0 && glob.fits(name) {
                 bits |= bit;
             }
         }
-        Roles(bits)
+        Roles(bits & wanted)
     }
 }
 
-/// `*` stands for any text; no other character is special.
-fn glob_matches(glob: &str, name: &str) -> bool {
-    let mut parts = glob.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
-        return false;
-    };
-    let mut parts = parts.peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
+/// A pattern in which `*` stands for any text; no other character is special.
+#[derive(Clone, Copy)]
+struct Glob {
+    /// What stands before the first `*`: all there is, where there is none.
+    first: &'static str,
+    /// What stands behind it.
+    behind: Option<&'static str>,
+}
+
+impl Glob {
+    fn new(pattern: &'static str) -> Self {
+        match pattern.split_once('*') {
+            Some((first, behind)) => Glob {
+                first,
+                behind: Some(behind),
+            },
+            None => Glob {
+                first: pattern,
+                behind: None,
+            },
         }
-        let Some(at) = rest.find(part) else { return false };
-        rest = rest.get(at + part.len()..).unwrap_or_default();
     }
-    rest.is_empty()
+
+    fn fits(self, name: &str) -> bool {
+        let Some(mut rest) = name.strip_prefix(self.first) else {
+            return false;
+        };
+        let mut behind = match self.behind {
+            None => return rest.is_empty(),
+            // Nearly every pattern: whatever begins so.
+            Some("") => return true,
+            Some(behind) => behind,
+        };
+        while let Some((part, after)) = behind.split_once('*') {
+            let Some(at) = rest.find(part) else { return false };
+            rest = rest.get(at + part.len()..).unwrap_or_default();
+            behind = after;
+        }
+        rest.ends_with(behind)
+    }
 }
 
 #[cfg(test)]
@@ -347,8 +372,17 @@ mod tests {
 
     #[test]
     fn stars_stand_for_any_text() {
-        assert!(glob_matches("a*c", "abc") && glob_matches("a*", "a") && glob_matches("*b", "ab"));
-        assert!(glob_matches("class_*_constructor", "class_rcu_constructor"));
-        assert!(!glob_matches("a*c", "ab") && !glob_matches("ab", "abc"));
+        for (pattern, name, fits) in [
+            ("a*c", "abc", true),
+            ("a*", "a", true),
+            ("*b", "ab", true),
+            ("class_*_constructor", "class_rcu_constructor", true),
+            ("*_alloc_*", "x_alloc_y", true),
+            ("a*c", "ab", false),
+            ("a*b*c", "axc", false),
+            ("ab", "abc", false),
+        ] {
+            assert_eq!(Glob::new(pattern).fits(name), fits, "{pattern} {name}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::super::line::Prefix;
 use super::super::registers::{self, Place, Position, RegisterLine};
 use super::super::scan;
 use super::super::trace;
-use super::label::{is_arm_stack, is_history_label, is_task_dump, stack_words, trace_label};
+use super::label::{asked_for, is_arm_stack, is_history_label, is_task_dump, stack_words, trace_label};
 use super::{Dump, Event, MAX_FRAMES, MAX_MODULES, MAX_SECTIONS, NextPlace, Role, Section};
 
 impl Event {
@@ -22,6 +22,7 @@ impl Event {
         if text.is_empty() {
             return true;
         }
+        let bare = std::mem::take(&mut self.bare);
         if self.reading_modules {
             if banner::is_module_continuation(body) && self.modules.len() < MAX_MODULES {
                 self.take_modules(text);
@@ -46,11 +47,33 @@ impl Event {
             }
             return true;
         }
-        self.feed_label(text)
+        // Most lines of a report are frames.
+        self.feed_frame(body)
+            || self.feed_label(text)
             || self.feed_task(text)
-            || self.feed_frame(body)
             || self.feed_registers(text)
             || self.feed_rest(text)
+            || self.feed_bare(text, bare)
+    }
+
+    /// A trace of names alone, as people copy them down: several lines in a row that hold one function's name each.
+    fn feed_bare(&mut self, text: &str, mut run: Vec<Frame>) -> bool {
+        let Some(section) = self.sections.last_mut() else {
+            return false;
+        };
+        if section.closed || section.frames.iter().any(|frame| frame.offset.is_some()) {
+            return false;
+        }
+        let Some(frame) = trace::bare(text) else { return false };
+        run.push(frame);
+        let enough = if section.labelled { 2 } else { 3 };
+        if section.frames.is_empty() && run.len() < enough {
+            self.bare = run;
+            return false;
+        }
+        let room = MAX_FRAMES.saturating_sub(section.frames.len());
+        section.frames.extend(run.into_iter().take(room));
+        true
     }
 
     fn feed_label(&mut self, text: &str) -> bool {
@@ -72,6 +95,13 @@ impl Event {
         }
         if is_history_label(text) {
             self.open_section(Role::History);
+            return true;
+        }
+        if let Some(pid) = asked_for(text) {
+            self.open_section(Role::Main);
+            if let Some(section) = self.section() {
+                section.task.get_or_insert_default().pid = Some(pid);
+            }
             return true;
         }
         if text == "stack backtrace:" {
@@ -184,13 +214,16 @@ impl Event {
             return;
         }
         let gpr = self.gpr;
+        if line.position == Position::Start && line.user != Some(true) {
+            self.drop_strays();
+        }
         let Some(section) = self.sections.last_mut() else {
             return;
         };
-        let frames = section.frames.len();
         if section.closed {
             return;
         }
+        let frames = section.frames.len();
         // arm64's `pc :` line may come before or behind the line with the symbol.
         let begins = match line.position {
             Position::Start | Position::Echo => true,
@@ -236,6 +269,19 @@ impl Event {
             }
         }
         self.gpr = next.min(64);
+    }
+
+    /// An oops prints its registers before its trace: frames that stood before both are somebody else's.
+    fn drop_strays(&mut self) {
+        let begun = |section: &Section| section.labelled || !section.dumps.is_empty();
+        if self.headline.class != Class::Die || self.sections.iter().any(begun) {
+            return;
+        }
+        for section in &mut self.sections {
+            section.frames.clear();
+            section.marks.clear();
+            section.from = None;
+        }
     }
 
     fn feed_rest(&mut self, text: &str) -> bool {

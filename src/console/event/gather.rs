@@ -10,7 +10,7 @@ use super::super::line::{self, Caller, Prefix};
 use super::super::registers;
 use super::super::text::{Boot, Text, with_line};
 use super::Event;
-use super::label::trace_label;
+use super::label::{asked_for, trace_label};
 
 /// Bounds on what one hostile text can make us keep.
 const MAX_EVENTS: usize = 4096;
@@ -187,8 +187,9 @@ impl Gatherer {
     fn orphan(&mut self, number: usize, line: &Prefix<'_>) {
         let text = line.body.trim();
         let begins = trace_label(text).is_some()
+            || asked_for(text).is_some()
             || banner::task_line(text).is_some()
-            || registers::parse(text).is_some_and(|line| line.place.is_some())
+            || registers::parse(text).is_some_and(|line| line.place.is_some() && line.user != Some(true))
             || text.starts_with("IP: [<");
         if !begins || self.done.len() >= MAX_EVENTS {
             return;
@@ -232,7 +233,43 @@ impl Gatherer {
             push_done(&mut self.done, event);
         }
         self.done.sort_by_key(|event| event.first);
+        name_by_what_follows(&mut self.done);
         self.done
+    }
+}
+
+/// A stack whose headline stands right behind it, which has none itself: interrupted output and pasted texts turn them
+/// round.
+fn name_by_what_follows(events: &mut Vec<Event>) {
+    const GAP: usize = 2;
+    const SECONDS: f64 = 1.0;
+    let belong = |stack: &Event, named: &Event| {
+        let at_once = match (stack.last_seconds, named.seconds) {
+            (Some(before), Some(after)) => after - before <= SECONDS,
+            _ => true,
+        };
+        stack.message.is_empty()
+            && stack.has_frames()
+            && !named.message.is_empty()
+            && !named.has_body()
+            && named.headline.class != Class::Context
+            && named.first.saturating_sub(stack.last) <= GAP
+            && at_once
+    };
+    let mut at = 1;
+    while let (Some(stack), Some(named)) = (events.get(at - 1), events.get(at)) {
+        if !belong(stack, named) {
+            at += 1;
+            continue;
+        }
+        let named = events.remove(at);
+        if let Some(stack) = events.get_mut(at - 1) {
+            stack.last = named.last;
+            stack.last_seconds = named.last_seconds.or(stack.last_seconds);
+            stack.headline = named.headline;
+            stack.message = named.message;
+            stack.fatal = named.fatal;
+        }
     }
 }
 

@@ -23,6 +23,11 @@ pub fn trace_label(text: &str) -> Option<&str> {
     (text.starts_with("backtrace (") && text.ends_with("):")).then_some("")
 }
 
+/// The pid in the kernel debugger's `Stack traceback for pid 1234`.
+pub fn asked_for(text: &str) -> Option<u64> {
+    scan::leading_decimal(text.strip_prefix("Stack traceback for pid ")?).map(|(pid, _)| pid)
+}
+
 /// Headings of stacks from earlier: of allocation and freeing, and of lockdep's chains.
 pub fn is_history_label(text: &str) -> bool {
     text.starts_with("Allocated by task")

@@ -145,6 +145,8 @@ pub struct Event {
     reading_stack: bool,
     /// The place that the next line names: the last line ended before it.
     next_place: Option<NextPlace>,
+    /// Names alone on the lines before, until it shows whether they are a trace.
+    bare: Vec<Frame>,
     gpr: u64,
 }
 
@@ -182,6 +184,7 @@ impl Event {
             reading_modules: false,
             reading_stack: false,
             next_place: None,
+            bare: Vec::new(),
             gpr: 0,
         }
     }
@@ -196,6 +199,10 @@ impl Event {
         self.sections
             .iter()
             .any(|section| !section.frames.is_empty() || !section.dumps.is_empty())
+    }
+
+    fn has_frames(&self) -> bool {
+        self.sections.iter().any(|section| !section.frames.is_empty())
     }
 
     fn section(&mut self) -> Option<&mut Section> {

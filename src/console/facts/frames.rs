@@ -50,7 +50,7 @@ pub fn normal_form(section: &Section, head: Option<&Dump>, event: &Event) -> Vec
         {
             inner_places.push(place.clone());
             match frames.get_mut(at).filter(|frame| is_place(frame, place)) {
-                Some(frame) => mark_interrupted(frame),
+                Some(frame) => mark_interrupted(frame, place),
                 None => frames.insert(at, interrupted(place)),
             }
         }
@@ -80,7 +80,7 @@ pub fn normal_form(section: &Section, head: Option<&Dump>, event: &Event) -> Vec
     let reach = caller.max(if section.of_panic { leaves } else { 0 }).min(frames.len());
     let known = frames.iter().take(reach).rposition(|frame| is_place(frame, place));
     match known.and_then(|at| frames.get_mut(at)) {
-        Some(frame) => mark_interrupted(frame),
+        Some(frame) => mark_interrupted(frame, place),
         None => {
             let behind_machinery = frames
                 .iter()
@@ -94,11 +94,15 @@ pub fn normal_form(section: &Section, head: Option<&Dump>, event: &Event) -> Vec
     frames
 }
 
+/// Whether a frame is a place. ARM's innermost frame, and one copied without offsets, tells its function alone.
 fn is_place(frame: &Frame, place: &Place) -> bool {
-    frame.symbol.is_some() && frame.symbol == place.symbol && frame.offset == place.offset
+    let same_offset = frame.offset.is_none() || frame.offset == place.offset;
+    frame.symbol.is_some() && frame.symbol == place.symbol && same_offset
 }
 
-fn mark_interrupted(frame: &mut Frame) {
+fn mark_interrupted(frame: &mut Frame, place: &Place) {
+    frame.offset = frame.offset.or(place.offset);
+    frame.size = frame.size.or(place.size);
     frame.interrupted = true;
     frame.reliable = true;
 }

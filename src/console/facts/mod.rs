@@ -7,8 +7,10 @@ mod frames;
 mod kind;
 
 use crate::addr::VirtAddr;
+use crate::crash::machinery::roles;
 use crate::crash::{
-    Access, CrashReport, Fault, FaultRole, Frame, KindSource, Panic, PanicKind, Stack, StackSource, Subject, Task,
+    Access, CrashReport, Detector, Fault, FaultRole, Frame, KindSource, Panic, PanicKind, Stack, StackSource, Subject,
+    Task,
 };
 
 use super::banner::{self, TaskLine};
@@ -49,6 +51,7 @@ pub fn fill(report: &mut CrashReport, event: &Event) {
         });
     }
     kind_from_stack(report);
+    name_by_history(report, event);
     report.task = task(event, stack);
     if let Some(section) = watcher.and_then(|at| event.sections.get(at)) {
         part_subject(report, event, section);
@@ -83,6 +86,23 @@ pub fn fill_stack(report: &mut CrashReport, event: &Event) {
     fill(report, event);
     report.panic = None;
     report.fault = None;
+}
+
+/// A worker that waits for itself has nothing of its own on the stack: what lockdep saw before tells what it is about.
+fn name_by_history(report: &mut CrashReport, event: &Event) {
+    let telling = |frame: &&Frame| {
+        let roles = frame.symbol.as_deref().map(roles);
+        frame.reliable && !frame.machinery && !frame.inlined && roles.is_some_and(|roles| !roles.plumbing())
+    };
+    let about_locks = event.headline.detector == Some(Detector::Lockdep) && event.headline.kind == PanicKind::Deadlock;
+    if !about_locks || report.frames.iter().any(|frame| telling(&frame)) {
+        return;
+    }
+    let history = event.sections.iter().filter(|section| section.role == Role::History);
+    let first = history.flat_map(|section| &section.frames).find(telling);
+    if let (Some(panic), Some(first)) = (&mut report.panic, first) {
+        panic.function = first.symbol.clone();
+    }
 }
 
 /// The event is about another task than the one that panicked: the record's frames are the latter's.

@@ -10,7 +10,7 @@ mod table;
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use aho_corasick::AhoCorasick;
 
 use crate::addr::VirtAddr;
 use crate::crash::{Access, Detector, PanicKind};
@@ -89,10 +89,9 @@ impl Headline {
     }
 }
 
-/// What any line of interest must hold, for one fast pass over a text. Kept short and few: a miss here is a miss.
+/// What any line that names a failure must hold. Kept short and few: a miss here is a miss.
 #[rustfmt::skip]
-const TRIGGERS: &[&str] = &[
-    // Failures.
+const FAILURES: &[&str] = &[
     "BUG", "anic", "PANIC", "nable to handle", "general protection", "[#", "double fault", "Internal error",
     "Unhandled", "Alignment trap", "Bad mode in", "SError", "WARNING: ", "INFO: ", "corruption",
     "list_add double", "refcount_t: ", "usercopy: ", "tried to execute", "to execute userspace", "SysRq",
@@ -100,33 +99,38 @@ const TRIGGERS: &[&str] = &[
     "nreferenced object", "Bad page", "scheduling from", "lock order detected", "locks held!", "LOCKUP",
     "oom-killer", "allocation failure", "allocation stalls", "Machine Check", "Hardware Error", "NMI received",
     "VERIFY", "ASSERT", "ssertion failed", "stack overflow", "Insufficient stack", "overran stack",
-    "CFI failure", "Kernel bug", " blocked for more than ",
+    "CFI failure", "Kernel bug", " blocked for more than ", "Oops: ",
+];
+
+/// What other lines matter by.
+#[rustfmt::skip]
+const TRACES: &[&str] = &[
     // What is left of an oops whose headline is cut off.
-    "RIP: 0010", "RIP: e030", "RIP  [<", "EIP is at", "EIP: 0060", "IP: [<", "Call Trace", "Call trace",
+    "RIP: ", "RIP  [<", "EIP is at", "EIP: 0060", "IP: [<", "Call Trace", "Call trace", "traceback for pid",
     "PC is at", "pc : ", "NIP [", "Krnl PSW", "epc : ", "Comm: ",
     // Facts of the boot.
     "Linux version ", "ommand line: ", "Brought up ", "-- Reboot --", "-- Boot ",
 ];
 
-/// Finds the lines that may matter.
-pub static PREFILTER: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = TRIGGERS
-        .iter()
-        .map(|text| regex::escape(text))
-        .collect::<Vec<_>>()
-        .join("|");
-    // Escaped literals: the pattern is valid. Matching nothing would be the failure, and every test's.
-    Regex::new(&pattern).unwrap_or_else(|_| never())
-});
+/// Finds the lines that may matter, for one fast pass over a text.
+pub static PREFILTER: LazyLock<AhoCorasick> = LazyLock::new(|| finder(FAILURES.iter().chain(TRACES).copied()));
 
-fn never() -> Regex {
-    Regex::new("$^").unwrap_or_else(|_| unreachable!("a constant pattern"))
+/// Finds the lines that may name a failure.
+static NAMING: LazyLock<AhoCorasick> = LazyLock::new(|| finder(FAILURES.iter().copied()));
+
+/// One automaton for some words.
+fn finder(words: impl Iterator<Item = &'static str>) -> AhoCorasick {
+    let automaton = AhoCorasick::builder()
+        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
+        .build(words);
+    // Constant words, few and short. Finding nothing would be the failure, and every test's.
+    automaton.unwrap_or_else(|_| unreachable!("constant words"))
 }
 
 /// Reads a message as the line that names a failure; `None` when it names none.
 pub fn classify(body: &str) -> Option<Headline> {
     let text = body.trim();
-    if !PREFILTER.is_match(text) || harmless(text) {
+    if !NAMING.is_match(text) || HARMLESS.is_match(text) {
         return None;
     }
     panic_line(text)
@@ -143,8 +147,8 @@ pub fn classify(body: &str) -> Option<Headline> {
         .or_else(|| other_bug(text))
 }
 
-/// Lines that hold the words and mean nothing.
-fn harmless(text: &str) -> bool {
+/// Words of lines that hold the others and mean nothing.
+static HARMLESS: LazyLock<AhoCorasick> = LazyLock::new(|| {
     const WORDS: [&str; 16] = [
         "DEBUG:",
         "Boot_DEBUG",
@@ -163,23 +167,31 @@ fn harmless(text: &str) -> bool {
         "oops=panic",
         "INFO: task hung in",
     ];
-    WORDS.iter().any(|word| text.contains(word))
-}
+    finder(WORDS.into_iter())
+});
+
+/// At most so many bytes stand before a message that begins behind something else.
+const REACH: usize = 40;
 
 /// What follows `needle`, where that stands at the start of the message, or behind at most a few words that end in `: `,
 /// in `[ ` or in `] `.
 fn at_start<'a>(text: &'a str, needle: &str) -> Option<&'a str> {
-    const REACH: usize = 40;
     if let Some(rest) = text.strip_prefix(needle) {
         return Some(rest);
     }
     let first = *needle.as_bytes().first()?;
     let window = text.as_bytes().get(..text.len().min(REACH + 1))?;
-    window
-        .windows(3)
+    let starts = window
+        .iter()
         .enumerate()
-        .filter(|(_, bytes)| matches!(bytes, [b':' | b'[' | b']', b' ', byte] if *byte == first))
-        .find_map(|(at, _)| text.get(at + 2..)?.strip_prefix(needle))
+        .filter(|(at, byte)| **byte == first && is_start(text, *at));
+    starts.filter_map(|(at, _)| text.get(at..)?.strip_prefix(needle)).next()
+}
+
+/// Whether a message may begin there: at its start, or behind what [`at_start`] takes off.
+fn is_start(text: &str, at: usize) -> bool {
+    let before = at.checked_sub(2).and_then(|start| text.as_bytes().get(start..at));
+    at == 0 || at <= REACH && matches!(before, Some([b':' | b'[' | b']', b' ']))
 }
 
 /// `labswapd/1:167` → name and pid.
@@ -353,7 +365,7 @@ mod tests {
             } else {
                 (*needle).to_owned()
             };
-            assert!(PREFILTER.is_match(&line), "{needle}");
+            assert!(NAMING.is_match(&line), "{needle}");
         }
     }
 

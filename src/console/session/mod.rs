@@ -25,6 +25,10 @@ pub fn recognise(text: &str) -> bool {
     let mut frames = 0;
     for raw in text.lines().take(LINES) {
         let text = raw.trim();
+        // What is looked for begins with a letter in capitals, `crash`, `[` or `#`: nearly no line of a log does.
+        if !text.starts_with(|first: char| matches!(first, 'A'..='Z' | 'c' | '[' | '#')) {
+            continue;
+        }
         if prompt(raw).is_some() || text.starts_with("[exception RIP: ") || backtrace::header(text).is_some() {
             return true;
         }

@@ -3,7 +3,7 @@
 //! The rule in short: the first frame, from the place that failed outwards, that is not plumbing. A stuck CPU was stopped
 //! at a place of chance, so for it the answer is what it had been told to do.
 
-use super::super::machinery::{Roles, family, normalise_symbol, roles, unify_syscall};
+use super::super::machinery::{Roles, family, normalise_symbol, roles, roles_but_allocating, unify_syscall};
 use super::super::{CrashReport, Detector, FaultRole, Frame, Panic, PanicKind};
 
 struct Candidate<'a> {
@@ -28,10 +28,20 @@ pub fn names(report: &CrashReport, panic: &Panic, depth: usize) -> Vec<String> {
     } else {
         start(report, panic)
     };
-    let stack: Vec<Candidate<'_>> = frames.iter().skip(start).filter_map(candidate).collect();
+    let roles_for = if is_about_allocating(panic.kind) {
+        roles
+    } else {
+        roles_but_allocating
+    };
+    let stack: Vec<Candidate<'_>> = frames
+        .iter()
+        .skip(start)
+        .filter_map(|frame| candidate(frame, roles_for))
+        .collect();
     let past = |candidate: &Candidate<'_>| candidate.eligible && !is_helper(candidate.roles, panic.kind);
 
-    let named = panic.function.as_deref().map(normalise_symbol);
+    let said = panic.function.as_deref().map(normalise_symbol);
+    let named = said;
     let in_stack = named.and_then(|named| stack.iter().position(|candidate| candidate.name == named));
     // A report that names a helper means whoever called it, which the stack tells.
     let named = named.filter(|named| {
@@ -73,8 +83,13 @@ pub fn names(report: &CrashReport, panic: &Panic, depth: usize) -> Vec<String> {
             blamed = blamed
                 .or_else(|| stack.iter().position(|candidate| candidate.eligible))
                 .or_else(|| (stopped(report).is_some() && !stack.is_empty()).then_some(0));
-            if let Some(candidate) = blamed.and_then(|at| stack.get(at)) {
-                push(candidate.name);
+            match blamed.and_then(|at| stack.get(at)) {
+                Some(candidate) => push(candidate.name),
+                // No stack at all: the helper that the report names.
+                None => said
+                    .into_iter()
+                    .filter(|said| !roles(said).machinery())
+                    .for_each(&mut push),
             }
         }
     }
@@ -89,8 +104,12 @@ pub fn names(report: &CrashReport, panic: &Panic, depth: usize) -> Vec<String> {
 /// Whether a function only does for its caller what the failure is about.
 fn is_helper(roles: Roles, kind: PanicKind) -> bool {
     let waits = kind == PanicKind::HungTask && roles.waiting();
-    let allocates = matches!(kind, PanicKind::MemoryLeak | PanicKind::PageAllocationFailure) && roles.allocating();
-    roles.plumbing() || waits || allocates
+    roles.plumbing() || waits || is_about_allocating(kind) && roles.allocating()
+}
+
+/// Whether what gets memory is a helper in such a failure.
+fn is_about_allocating(kind: PanicKind) -> bool {
+    matches!(kind, PanicKind::MemoryLeak | PanicKind::PageAllocationFailure)
 }
 
 /// What called the helpers, where that is the way into or out of the kernel.
@@ -99,12 +118,12 @@ fn behind_helpers<'a>(inner: impl Iterator<Item = (usize, &'a Candidate<'a>)>) -
     inner.find(|(_, candidate)| candidate.roles.machinery() && !candidate.roles.plumbing())
 }
 
-fn candidate(frame: &Frame) -> Option<Candidate<'_>> {
+fn candidate(frame: &Frame, roles_for: fn(&str) -> Roles) -> Option<Candidate<'_>> {
     if !frame.reliable {
         return None;
     }
     let name = normalise_symbol(frame.symbol.as_deref()?);
-    let roles = roles(name);
+    let roles = roles_for(name);
     Some(Candidate {
         name,
         roles,
