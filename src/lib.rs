@@ -13,17 +13,22 @@
 //! - [`console`]: kernel text of any age and source → facts. Knows no dump.
 //! - [`crash`]: the one plain record, [`crash::CrashReport`], that everything meets at.
 //! - [`extract`]: one input → one or more reports, from whichever of the above can read it.
+//! - [`archive`]: which files of an archive are inputs, and which belong to another one. Reads no crash.
 //! - [`capsule`]: a dump → the same dump, cut down to what its report was read from.
 //! - [`grouping`]: how alike crashes are, and groups of them. Sees reports only.
 //! - [`rules`]: the knowledge base and its three-valued verdicts over a report.
 //! - [`corpus`]: crashes that prove the rules; reads them through `extract`.
+//! - [`scan`]: all crashes of an archive, labelled, in parallel and in order.
+//! - [`catalog`]: rows, reports and verdicts of every crash ever scanned, in one SQLite file.
 //! - [`output`]: verdicts and reports for people and machines.
 //! - [`cli`]: the command line; holds no logic that a library user would miss.
 
 #![forbid(unsafe_code)]
 
 pub mod addr;
+pub mod archive;
 pub mod capsule;
+pub mod catalog;
 pub mod cli;
 pub mod console;
 pub mod corpus;
@@ -35,3 +40,4 @@ pub mod input;
 pub mod kernel;
 pub mod output;
 pub mod rules;
+pub mod scan;

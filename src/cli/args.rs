@@ -1,5 +1,7 @@
 //! What can be typed.
 
+pub mod archive;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -49,6 +51,8 @@ pub enum Command {
     Compare(Compare),
     /// Put crashes into groups that are probably one bug each
     Group(Group),
+    /// Label an archive of crashes: folders, lists, tar archives
+    Scan(archive::Scan),
     /// Print the kernel log out of a dump, as dmesg would
     Log(Log),
     /// Name the symbols at addresses of a dump, or the addresses of symbols

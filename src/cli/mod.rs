@@ -9,8 +9,10 @@ mod identify;
 mod jobs;
 mod knowledge;
 mod log;
+mod progress;
 mod read;
 mod rules;
+mod scan;
 mod sink;
 mod sym;
 
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Extract(arguments) => extract::run(arguments, &mut sink),
         Command::Compare(arguments) => compare::run(arguments, &mut sink),
         Command::Group(arguments) => group::run(arguments, &mut sink),
+        Command::Scan(arguments) => scan::run(arguments, &mut sink),
         Command::Log(arguments) => log::run(arguments, &mut sink),
         Command::Sym(arguments) => sym::run(arguments, &mut sink),
         Command::Read(arguments) => read::run(arguments, &mut sink),

@@ -23,7 +23,7 @@ use self::capsule::CapsuleFacts;
 use crate::addr::PhysAddr;
 
 pub use error::DumpError;
-pub use set::{find_siblings, group_parts};
+pub use set::{Peeked, Split, find_siblings, group_parts, peek};
 pub use vmcore::Vmcore;
 
 /// The dumped machine's physical memory.
@@ -98,7 +98,7 @@ pub enum ByteOrder {
 }
 
 /// `struct new_utsname` as dump headers carry it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Utsname {
     /// `Linux`.
     pub sysname: String,

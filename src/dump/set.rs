@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::input::{self, Content, Input, ReadAt};
 
@@ -25,7 +28,7 @@ pub(super) struct SplitPart {
 }
 
 /// What the headers of all parts of one dump repeat.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct DumpIdentity {
     pub(super) utsname: Utsname,
     pub(super) timestamp: u64,
@@ -51,6 +54,57 @@ impl SplitPart {
             Content::Text(_) => None,
         }
     }
+}
+
+/// What the first bytes of a dump's file say of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peeked {
+    /// The kernel's release.
+    pub release: Option<String>,
+    /// Its place in a split set, if it is a part of one.
+    pub split: Option<Split>,
+}
+
+/// A part's place in its set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// A number that all parts of one dump share.
+    pub dump: u64,
+    /// The page frames whose pages are in this part.
+    pub pages: Range<u64>,
+}
+
+/// Reads what `head`, the first bytes of a dump's file (72 KiB are enough for any page size), says of the whole.
+pub fn peek(head: Vec<u8>) -> Peeked {
+    let named = text_behind(&head, b"OSRELEASE=");
+    let file: Arc<dyn ReadAt> = Arc::new(head);
+    let split = SplitPart::of(&file).map(|part| {
+        let mut hash = DefaultHasher::new();
+        part.dump.hash(&mut hash);
+        Split {
+            dump: hash.finish(),
+            pages: part.pages,
+        }
+    });
+    let first_bytes = read_vec(&*file, 0, 16).unwrap_or_default();
+    let release = if flat::is_flattened(&first_bytes) {
+        Flattened::peek(file).ok().and_then(|flat| kdump::release(&flat))
+    } else {
+        kdump::release(&*file)
+    };
+    Peeked {
+        release: release.or(named),
+        split,
+    }
+}
+
+/// The word behind `key`.
+fn text_behind(bytes: &[u8], key: &[u8]) -> Option<String> {
+    let at = bytes.windows(key.len()).position(|window| window == key)?;
+    let rest = bytes.get(at + key.len()..)?;
+    let end = rest.iter().position(|byte| !byte.is_ascii_graphic())?;
+    let word = std::str::from_utf8(rest.get(..end)?).ok()?;
+    (!word.is_empty() && word.len() < 65).then(|| word.to_owned())
 }
 
 /// Puts the parts of one split dump together, at the place of the first of them; every other input stays by itself.

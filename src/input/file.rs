@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::ReadAt;
+use super::{ReadAt, gate};
 
 /// How many bytes of an input were read so far; clones share the count.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +86,7 @@ impl Read for CountedStream {
                 *position += read as u64;
                 read
             }
-            None => self.file.read(buf)?,
+            None => gate::waiting(|| self.file.read(buf))?,
         };
         self.counter.add(read);
         Ok(read)
@@ -100,7 +100,7 @@ pub(super) fn read_fully_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Res
         let Some(position) = offset.checked_add(done as u64) else {
             break;
         };
-        match file.read_at(rest, position) {
+        match gate::waiting(|| file.read_at(rest, position)) {
             Ok(0) => break,
             Ok(count) => done += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

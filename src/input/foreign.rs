@@ -118,7 +118,7 @@ const FORMATS: &[Foreign] = &[
     },
     Foreign {
         name: "a tar archive",
-        advice: "unpack it (tar -xf) and give the dump or the text inside",
+        advice: "vmcoroner scan looks into it; or unpack it (tar -xf) and give the dump or the text inside",
         magic: &[Magic {
             offset: 257,
             bytes: b"ustar",

@@ -6,8 +6,10 @@
 mod error;
 mod file;
 mod foreign;
+pub mod gate;
 mod long_text;
 mod open;
+mod peek;
 mod sniff;
 mod spool;
 mod wrapping;
@@ -21,7 +23,8 @@ pub use error::InputError;
 pub use file::ReadCounter;
 pub use foreign::Foreign;
 pub use open::{Limits, open, open_with};
-pub(crate) use spool::Spool;
+pub use peek::{Looks, Peek, peek, peek_stream, unwrapped};
+pub(crate) use spool::{Spool, folder as spool_folder};
 pub(crate) use wrapping::Wrapping;
 
 /// Positional reads. Not a memory map: a dump that shrinks under a mapping kills the process.

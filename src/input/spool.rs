@@ -81,7 +81,7 @@ impl ReadAt for Spool {
 }
 
 /// Where temporary files go: $TMPDIR, else /var/tmp (which is meant for large ones; /tmp is often memory).
-pub(super) fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let large = Path::new("/var/tmp");
     match env::var_os("TMPDIR") {
         Some(folder) if !folder.is_empty() => PathBuf::from(folder),

@@ -9,6 +9,7 @@ pub mod facts;
 pub mod json;
 pub mod likeness;
 pub mod page;
+pub mod rows;
 pub mod rules;
 pub mod sarif;
 pub mod verdict;

@@ -66,6 +66,12 @@ pub(super) fn split_part(file: &dyn ReadAt) -> Option<SplitPart> {
     as_part(&main, &sub)
 }
 
+/// The kernel's release as the header states it.
+pub(super) fn release(file: &dyn ReadAt) -> Option<String> {
+    let (main, _) = read_headers(file).ok()?;
+    Some(main.utsname.release).filter(|release| !release.is_empty())
+}
+
 fn as_part(main: &MainHeader, sub: &SubHeader) -> Option<SplitPart> {
     let dump = DumpIdentity {
         utsname: main.utsname.clone(),

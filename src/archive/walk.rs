@@ -1,0 +1,409 @@
+//! Places → entries, in an order that depends on names alone: folder by folder, so that memory follows the largest
+//! folder and not the archive.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, Metadata};
+use std::io::{self, BufRead};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use super::folder::{self, Group};
+use super::{Entry, Face, FaceCache, FileStamp, Kind, key_of};
+
+/// So many files of a folder are worth being looked at by several threads.
+const MANY: usize = 32;
+
+/// Where a file or folder is in the archive.
+#[derive(Clone, Debug)]
+struct Spot {
+    /// The path as the place was given.
+    path: PathBuf,
+    /// The same, below the place.
+    within: PathBuf,
+}
+
+impl Spot {
+    fn place(path: PathBuf) -> Self {
+        Spot {
+            path,
+            within: PathBuf::new(),
+        }
+    }
+
+    fn below(&self, name: &std::ffi::OsStr) -> Self {
+        Spot {
+            path: self.path.join(name),
+            within: self.within.join(name),
+        }
+    }
+}
+
+/// What is still to be walked.
+#[derive(Debug)]
+enum Step {
+    Folder(Spot),
+    /// Files of one folder that were given one by one.
+    Files(Vec<Spot>),
+    Ready(Entry),
+}
+
+/// The entries of an archive, in order.
+pub struct Walk {
+    /// The next step is the last.
+    steps: Vec<Step>,
+    cache: Arc<dyn FaceCache>,
+    left_out: HashSet<(u64, u64)>,
+}
+
+impl Walk {
+    /// Starts at `places`, files or folders. A place that is given twice, or that lies within another, is walked once.
+    pub fn new(places: &[PathBuf], cache: Arc<dyn FaceCache>) -> Self {
+        let mut steps = steps(places);
+        steps.reverse();
+        Walk {
+            steps,
+            cache,
+            left_out: HashSet::new(),
+        }
+    }
+
+    /// Leaves a file out, whatever it is called: what the scan itself writes may lie in the archive.
+    pub fn leave_out(mut self, file: &Metadata) -> Self {
+        self.left_out.insert((file.dev(), file.ino()));
+        self
+    }
+
+    fn folder(&mut self, spot: Spot) {
+        let listed = fs::read_dir(&spot.path).and_then(|entries| {
+            entries
+                .map(|entry| entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))))
+                .collect::<io::Result<Vec<_>>>()
+        });
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(error) => return self.unreadable(spot, &error),
+        };
+        let mut found: Vec<(PathBuf, Step)> = Vec::new();
+        let mut files = Vec::new();
+        for (name, kind) in listed {
+            if kind.is_dir() {
+                let folder = spot.below(&name);
+                found.push((folder.within.clone(), Step::Folder(folder)));
+            } else if kind.is_file() {
+                files.push(spot.below(&name));
+            }
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let entries = self.files(files).into_iter();
+        found.extend(entries.map(|(within, entry)| (within, Step::Ready(entry))));
+        found.sort_by(|(a, _), (b, _)| b.cmp(a));
+        self.steps.extend(found.into_iter().map(|(_, step)| step));
+    }
+
+    /// The entries that files of one folder make, each with where it is.
+    fn files(&self, spots: Vec<Spot>) -> Vec<(PathBuf, Entry)> {
+        let mut entries = Vec::new();
+        let mut files = Vec::with_capacity(spots.len());
+        let mut where_is: HashMap<PathBuf, PathBuf> = HashMap::with_capacity(spots.len());
+        for spot in spots {
+            match fs::metadata(&spot.path) {
+                Ok(data) if self.left_out.contains(&(data.dev(), data.ino())) => {}
+                Ok(data) if !data.is_file() => {
+                    let error =
+                        io::Error::other("not a regular file: give its content on standard input of `identify -`");
+                    entries.push((spot.within.clone(), unreadable(&spot, &error)));
+                }
+                Ok(data) => {
+                    where_is.insert(spot.path.clone(), spot.within);
+                    files.push(FileStamp::new(spot.path, &data));
+                }
+                Err(error) => entries.push((spot.within.clone(), unreadable(&spot, &error))),
+            }
+        }
+        let faces = self.faces(&files);
+        for group in folder::group(files.into_iter().zip(faces).collect()) {
+            let Group {
+                kind,
+                parts,
+                companions,
+            } = group;
+            let Some(path) = parts.first().map(|part| part.path.clone()) else {
+                continue;
+            };
+            let within = where_is.remove(&path).unwrap_or_default();
+            entries.push((
+                within.clone(),
+                Entry {
+                    name: path.display().to_string(),
+                    within: within.display().to_string(),
+                    kind,
+                    parts,
+                    companions,
+                },
+            ));
+        }
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries
+    }
+
+    fn faces(&self, files: &[FileStamp]) -> Vec<Face> {
+        let Some(folder) = files.first().and_then(|file| file.path.parent()).map(key_of) else {
+            return Vec::new();
+        };
+        // A cache that fails is one that knows nothing: looking again is only slower.
+        let known = self.cache.known(&folder).unwrap_or_default();
+        let remembered = |file: &FileStamp| {
+            let (at, face) = known.get(&file.name())?;
+            (at.size == file.size && at.modified == file.modified).then(|| face.clone())
+        };
+        let mut faces: Vec<Option<Face>> = files.iter().map(remembered).collect();
+        let new: Vec<usize> = (0..files.len())
+            .filter(|at| matches!(faces.get(*at), Some(None)))
+            .collect();
+        let look = |at: &usize| files.get(*at).map(|file| (*at, Face::of_file(&file.path)));
+        let seen: Vec<(usize, Face)> = match new.len() {
+            0..MANY => new.iter().filter_map(look).collect(),
+            _ => new.par_iter().filter_map(look).collect(),
+        };
+        let keep: Vec<(FileStamp, Face)> = seen
+            .iter()
+            .filter_map(|(at, face)| Some((files.get(*at)?.clone(), face.clone())))
+            .collect();
+        if !keep.is_empty() {
+            // Not kept: looked at again next time.
+            let _ = self.cache.keep(&folder, &keep);
+        }
+        for (at, face) in seen {
+            if let Some(place) = faces.get_mut(at) {
+                *place = Some(face);
+            }
+        }
+        faces.into_iter().map(|face| face.unwrap_or(Face::Other)).collect()
+    }
+
+    fn unreadable(&mut self, spot: Spot, error: &io::Error) {
+        let entry = unreadable(&spot, error);
+        self.steps.push(Step::Ready(entry));
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        loop {
+            match self.steps.pop()? {
+                Step::Ready(entry) => return Some(entry),
+                Step::Folder(spot) => self.folder(spot),
+                Step::Files(spots) => {
+                    let mut entries = self.files(spots);
+                    entries.reverse();
+                    self.steps
+                        .extend(entries.into_iter().map(|(_, entry)| Step::Ready(entry)));
+                }
+            }
+        }
+    }
+}
+
+fn unreadable(spot: &Spot, error: &io::Error) -> Entry {
+    let name = spot.path.display().to_string();
+    let within = match spot.within.as_os_str().is_empty() {
+        true => name.clone(),
+        false => spot.within.display().to_string(),
+    };
+    Entry {
+        kind: Kind::Unreadable(format!("{name}: {error}")),
+        name,
+        within,
+        parts: Vec::new(),
+        companions: Vec::new(),
+    }
+}
+
+/// Sorts out places: folders as they come, files by the folder they lie in, at the place of the first of them.
+fn steps(places: &[PathBuf]) -> Vec<Step> {
+    let real = |path: &Path| {
+        fs::canonicalize(path)
+            .or_else(|_| std::path::absolute(path))
+            .unwrap_or_default()
+    };
+    let kinds: Vec<(PathBuf, bool)> = places.iter().map(|place| (real(place), place.is_dir())).collect();
+    let folders: HashSet<&PathBuf> = kinds
+        .iter()
+        .filter(|(_, is_folder)| *is_folder)
+        .map(|(real, _)| real)
+        .collect();
+    let mut taken: HashSet<&PathBuf> = HashSet::new();
+    let mut steps: Vec<Step> = Vec::new();
+    let mut files_of: HashMap<PathBuf, usize> = HashMap::new();
+    for (place, (real, is_folder)) in places.iter().zip(&kinds) {
+        let within_another = real
+            .ancestors()
+            .skip(1)
+            .any(|above| folders.contains(&above.to_path_buf()));
+        if within_another || !taken.insert(real) {
+            continue;
+        }
+        if *is_folder {
+            steps.push(Step::Folder(Spot::place(place.clone())));
+            continue;
+        }
+        let parent = real.parent().map(Path::to_owned).unwrap_or_default();
+        let spot = Spot {
+            path: place.clone(),
+            within: place.clone(),
+        };
+        match files_of.get(&parent).and_then(|at| steps.get_mut(*at)) {
+            Some(Step::Files(spots)) => spots.push(spot),
+            _ => {
+                files_of.insert(parent, steps.len());
+                steps.push(Step::Files(vec![spot]));
+            }
+        }
+    }
+    for step in &mut steps {
+        if let Step::Files(spots) = step {
+            spots.sort_by(|a, b| a.path.file_name().cmp(&b.path.file_name()));
+        }
+    }
+    steps
+}
+
+/// Reads a list of places: one a line, or separated by zero bytes where there is one (`find -print0`).
+pub fn read_list(mut list: impl BufRead) -> io::Result<Vec<PathBuf>> {
+    let mut bytes = Vec::new();
+    list.read_to_end(&mut bytes)?;
+    let end = if bytes.contains(&0) { 0 } else { b'\n' };
+    let paths = bytes
+        .split(|byte| *byte == end)
+        .map(|path| path.strip_suffix(b"\r").unwrap_or(path));
+    Ok(paths
+        .filter(|path| !path.is_empty())
+        .map(|path| PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())))
+        .collect())
+}
+
+/// Counts the regular files in `places` and the bytes that they take on the disk, for one who wants to know how much is
+/// still to come. Stops early when `stop` says so.
+pub fn measure(places: &[PathBuf], files: &AtomicU64, bytes: &AtomicU64, stop: &dyn Fn() -> bool) {
+    let count = |data: &Metadata| {
+        files.fetch_add(1, Ordering::Relaxed);
+        bytes.fetch_add(data.len().min(data.blocks().saturating_mul(512)), Ordering::Relaxed);
+    };
+    let mut folders = Vec::new();
+    for step in steps(places) {
+        match step {
+            Step::Folder(spot) => folders.push(spot.path),
+            Step::Files(spots) => spots
+                .iter()
+                .filter_map(|spot| fs::metadata(&spot.path).ok())
+                .for_each(|data| count(&data)),
+            Step::Ready(_) => {}
+        }
+    }
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for entry in entries.flatten() {
+            if stop() {
+                return;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_file() => entry.metadata().iter().for_each(count),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::NoCache;
+    use super::*;
+
+    fn names(places: &[PathBuf], root: &Path) -> Vec<String> {
+        let below = |entry: Entry| {
+            entry
+                .name
+                .strip_prefix(&format!("{}/", root.display()))
+                .unwrap_or(&entry.name)
+                .to_owned()
+        };
+        Walk::new(places, Arc::new(NoCache)).map(below).collect()
+    }
+
+    fn archive() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "b/vmcore-dmesg.txt",
+            "a/2/x",
+            "a/10/x",
+            "a.txt",
+            "c",
+            "a/2/y",
+            ".hidden",
+        ] {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "[    1.000000] Linux version 6.1\n").unwrap();
+        }
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("c"), folder.path().join("d")).unwrap();
+        folder
+    }
+
+    #[test]
+    fn every_regular_file_comes_once_in_order_and_links_are_not_followed() {
+        let archive = archive();
+        let root = archive.path().to_owned();
+        let all = [
+            ".hidden",
+            "a/10/x",
+            "a/2/x",
+            "a/2/y",
+            "a.txt",
+            "b/vmcore-dmesg.txt",
+            "c",
+        ];
+        assert_eq!(names(std::slice::from_ref(&root), &root), all);
+        // Again, and places within it: nothing comes twice.
+        assert_eq!(
+            names(&[root.join("a"), root.clone(), root.clone(), root.join("c")], &root),
+            all
+        );
+        let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        measure(&[root], &files, &bytes, &|| false);
+        assert_eq!(files.into_inner(), 7);
+    }
+
+    #[test]
+    fn listed_files_are_grouped_by_folder_and_missing_ones_are_told() {
+        let archive = archive();
+        let root = archive.path().to_owned();
+        let list = ["a/2/y", "c", "a/2/x", "nowhere"].map(|name| root.join(name));
+        assert_eq!(names(&list, &root), ["a/2/x", "a/2/y", "c", "nowhere"]);
+        let missing = Walk::new(&[root.join("nowhere")], Arc::new(NoCache)).next().unwrap();
+        assert!(matches!(missing.kind, Kind::Unreadable(why) if why.contains("nowhere")));
+    }
+
+    #[test]
+    fn what_the_scan_writes_is_left_out() {
+        let archive = archive();
+        let own = fs::metadata(archive.path().join("c")).unwrap();
+        let walk = Walk::new(&[archive.path().to_owned()], Arc::new(NoCache)).leave_out(&own);
+        assert!(walk.map(|entry| entry.name).all(|name| !name.ends_with("/c")));
+    }
+
+    #[test]
+    fn lists_are_lines_or_zero_terminated() {
+        let paths = |text: &[u8]| read_list(text).unwrap();
+        assert_eq!(paths(b"a b\nc\r\n\n"), [PathBuf::from("a b"), PathBuf::from("c")]);
+        assert_eq!(paths(b"a\nb\0c\0"), [PathBuf::from("a\nb"), PathBuf::from("c")]);
+    }
+}

@@ -1,0 +1,203 @@
+//! The catalogue: every crash ever labelled, in one SQLite file that anybody's `sqlite3` opens.
+//!
+//! - `store`: inputs and their rows, in and out.
+//! - `groups`: signatures, gathered into groups.
+//!
+//! The tables are documented in `docs/catalogue.md`. It must not know how crashes are read or what rules are.
+
+mod groups;
+mod store;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use crate::archive::{FaceCache, FileStamp, Known};
+
+pub use store::Kept;
+
+/// The file's application id (`PRAGMA application_id`): "VMCR".
+const APPLICATION: i32 = 0x564d_4352;
+/// The version of the tables (`PRAGMA user_version`).
+const VERSION: i32 = 1;
+/// How long another process's writing is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a catalogue cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// SQLite refused.
+    #[error("{}: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// It is no catalogue, or one of another version.
+    #[error("{}: {why}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        why: String,
+    },
+}
+
+/// An open catalogue.
+#[derive(Debug)]
+pub struct Catalog {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+    /// Inputs in the open transaction.
+    held: AtomicU32,
+}
+
+impl Catalog {
+    /// Opens a catalogue, or makes a new one.
+    pub fn open(path: &Path) -> Result<Self, CatalogError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Catalog::open_with(path, flags)
+    }
+
+    /// Opens a catalogue that is there.
+    pub fn open_existing(path: &Path) -> Result<Self, CatalogError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Catalog::open_with(path, flags)
+    }
+
+    fn open_with(path: &Path, flags: OpenFlags) -> Result<Self, CatalogError> {
+        let failed = |source| CatalogError::Sqlite {
+            path: path.to_owned(),
+            source,
+        };
+        let foreign = |why: String| CatalogError::Foreign {
+            path: path.to_owned(),
+            why,
+        };
+        let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        let number = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
+        let (application, version) = (
+            number("application_id").map_err(failed)?,
+            number("user_version").map_err(failed)?,
+        );
+        match (application, version) {
+            (APPLICATION, VERSION) => {}
+            (APPLICATION, other) => {
+                return Err(foreign(format!(
+                    "this catalogue is of version {other}, expected {VERSION}: use the program that made it, or scan anew into another file"
+                )));
+            }
+            (0, 0) => make(&mut connection).map_err(failed)?.map_err(foreign)?,
+            _ => return Err(foreign("an SQLite file, but no catalogue of vmcoroner".to_owned())),
+        }
+        // A killed process loses nothing that was committed; only a machine that lost power may lose the last rows.
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16000;")
+            .map_err(failed)?;
+        Ok(Catalog {
+            path: path.to_owned(),
+            connection: Mutex::new(connection),
+            held: AtomicU32::new(0),
+        })
+    }
+
+    /// The file, and those that SQLite keeps beside it.
+    pub fn files(&self) -> Vec<PathBuf> {
+        ["", "-wal", "-shm", "-journal"]
+            .into_iter()
+            .map(|ending| {
+                let mut path = self.path.clone().into_os_string();
+                path.push(ending);
+                PathBuf::from(path)
+            })
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self) -> impl Fn(rusqlite::Error) -> CatalogError + '_ {
+        |source| CatalogError::Sqlite {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    /// Does `work`; its failure is told of with the file's name.
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, CatalogError> {
+        work(&mut self.lock()).map_err(self.failed())
+    }
+}
+
+/// Makes the tables in an empty file. Another process may have done so meanwhile.
+fn make(connection: &mut Connection) -> rusqlite::Result<Result<(), String>> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let application: i32 = transaction.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if application == APPLICATION {
+        return Ok(Ok(()));
+    }
+    let table: Option<String> = transaction
+        .query_row("SELECT name FROM sqlite_master LIMIT 1", [], |row| row.get(0))
+        .optional()?;
+    if let Some(table) = table {
+        return Ok(Err(format!(
+            "an SQLite file with a table `{table}`, but no catalogue of vmcoroner"
+        )));
+    }
+    transaction.execute_batch(include_str!("schema.sql"))?;
+    transaction.execute_batch(&format!(
+        "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
+    ))?;
+    transaction.commit()?;
+    Ok(Ok(()))
+}
+
+impl FaceCache for Catalog {
+    fn known(&self, folder: &str) -> io::Result<Known> {
+        let known = self.with(|connection| {
+            let mut select =
+                connection.prepare_cached("SELECT name, size, modified, face FROM face WHERE folder = ?1")?;
+            let rows = select.query_map([folder], |row| {
+                let name: String = row.get(0)?;
+                let (size, modified): (i64, i64) = (row.get(1)?, row.get(2)?);
+                Ok((name, size, modified, row.get::<_, String>(3)?))
+            })?;
+            let mut known = Known::new();
+            for row in rows {
+                let (name, size, modified, face) = row?;
+                // A face of another version of the program is not known.
+                if let Ok(face) = serde_json::from_str(&face) {
+                    let stamp = FileStamp {
+                        path: PathBuf::new(),
+                        size: size.unsigned_abs(),
+                        modified,
+                    };
+                    known.insert(name, (stamp, face));
+                }
+            }
+            Ok(known)
+        });
+        known.map_err(io::Error::other)
+    }
+
+    fn keep(&self, folder: &str, seen: &[(FileStamp, crate::archive::Face)]) -> io::Result<()> {
+        let kept = self.with(|connection| {
+            self.begin_batch(connection)?;
+            let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO face VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            for (file, face) in seen {
+                let face = serde_json::to_string(face).unwrap_or_default();
+                let size = i64::try_from(file.size).unwrap_or(i64::MAX);
+                insert.execute(params![folder, file.name(), size, file.modified, face])?;
+            }
+            Ok(())
+        });
+        kept.map_err(io::Error::other)
+    }
+}
