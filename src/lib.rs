@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! input → dump → kernel ─┐
-//!                console ┴→ extract → crash::CrashReport → rules → corpus → output → cli
+//!                console ┴→ extract → crash::CrashReport → rules → corpus → importer → output → cli
 //! ```
 //!
 //! - [`input`]: a path or standard input; what is it, and what is it wrapped in?
@@ -18,6 +18,7 @@
 //! - [`grouping`]: how alike crashes are, and groups of them. Sees reports only.
 //! - [`rules`]: the knowledge base and its three-valued verdicts over a report.
 //! - [`corpus`]: crashes that prove the rules; reads them through `extract`.
+//! - [`importer`]: fixes and the crashes that they quote → rules with their cases.
 //! - [`scan`]: all crashes of an archive, labelled, in parallel and in order.
 //! - [`catalog`]: rows, reports and verdicts of every crash ever scanned, in one SQLite file.
 //! - [`output`]: verdicts and reports for people and machines.
@@ -36,6 +37,7 @@ pub mod crash;
 pub mod dump;
 pub mod extract;
 pub mod grouping;
+pub mod importer;
 pub mod input;
 pub mod kernel;
 pub mod output;

@@ -268,6 +268,31 @@ pub enum RulesCommand {
     },
     /// Put a crash into the corpus, as a case of a rule
     AddCase(AddCase),
+    /// Make rules of fixes that show the crash they fix
+    Import(Import),
+    /// Say what the rules cover, and where they are thin
+    Coverage(RulesTest),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Import {
+    /// Git repositories, folders or files of patches, `git log` output, CVE records of the kernel's CNA, fact files
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<PathBuf>,
+    /// The folder of the imported rules; what was changed there by hand is kept
+    #[arg(short, long, value_name = "DIR", default_value = "rules/upstream")]
+    pub output: PathBuf,
+    /// The corpus that the rules are held against, and that their cases go into
+    #[arg(long, value_name = "PATH", default_value = "corpus")]
+    pub corpus: PathBuf,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    #[command(flatten)]
+    pub rules: RuleSet,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,10 +3,12 @@
 //! The only place that knows both `extract` (a case is any input) and `rules`. It must not know of terminals.
 
 mod add;
+mod coverage;
 mod trial;
 mod unproven;
 
 pub use add::{AddError, Added, add_case};
+pub use coverage::{Coverage, coverage};
 pub use trial::{Count, Problem, RuleTrial, Trial, Verdict, trial};
 pub use unproven::unproven;
 

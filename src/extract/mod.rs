@@ -172,6 +172,15 @@ pub fn open_dump(parts: &[Input]) -> Result<Arc<Vmcore>, ExtractError> {
     dumped::open(parts)
 }
 
+/// The reports of a kernel's text that is at hand, oldest boot first; `name` is what it is called.
+pub fn of_text(name: &str, text: &[u8]) -> Vec<CrashReport> {
+    let mut reports = crate::console::read(text, &Source::new(name, SourceKind::Console));
+    for report in &mut reports {
+        finish::complete(report);
+    }
+    reports
+}
+
 /// Everything that `parts` tell of a crash. Several parts are one split dump, in any order.
 pub fn extract(parts: &[Input], depth: Depth) -> Result<Extracted, ExtractError> {
     extract_with(parts, depth, &DebugFiles::default())

@@ -1,7 +1,7 @@
 //! The knowledge base for people: lists of rules, one rule, why a rule matches or not, what the corpus says.
 
 use super::page::{Page, Tone};
-use crate::corpus::{Problem, RuleTrial, Trial, Verdict};
+use crate::corpus::{Coverage, Problem, RuleTrial, Trial, Verdict};
 use crate::rules::schema::{Scope, Status};
 use crate::rules::search::Card;
 use crate::rules::{Answer, Evidence, Explanation, Part, Tier};
@@ -170,6 +170,50 @@ pub fn trial(page: &mut Page, trial: &Trial, digest: &str) {
             trial.unusable.len(),
         ),
     );
+}
+
+/// What the rules cover, and where they are thin.
+pub fn coverage(page: &mut Page, coverage: &Coverage, digest: &str) {
+    let head = format!(
+        "{} rules, {} of them for one bug each ({} of those stop a machine), over {} cases (rules {digest})",
+        coverage.rules, coverage.bugs, coverage.fatal, coverage.cases
+    );
+    page.heading("COVERAGE", Tone::Strong, &head);
+    let owned = |figures: &std::collections::BTreeMap<&'static str, usize>| {
+        let words = figures.iter().map(|(word, count)| ((*word).to_owned(), *count));
+        words.collect::<Vec<_>>()
+    };
+    let cloned = |figures: &std::collections::BTreeMap<String, usize>| {
+        let words = figures.iter().map(|(word, count)| (word.clone(), *count));
+        words.collect::<Vec<_>>()
+    };
+    for (label, figures) in [
+        ("area", cloned(&coverage.by_area)),
+        ("stream", cloned(&coverage.by_stream)),
+        ("status", owned(&coverage.by_status)),
+        ("kind", owned(&coverage.by_kind)),
+        ("fact", cloned(&coverage.by_fact)),
+    ] {
+        page.gap();
+        for (index, (word, count)) in figures.iter().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            page.row(label, Tone::Plain, &format!("{count:5} {word}"));
+        }
+    }
+    for (label, names) in [
+        ("cases without a rule", &coverage.cases_without_rule),
+        ("rules without a case", &coverage.rules_without_case),
+        (
+            "bug rules that no other crash comes near to",
+            &coverage.rules_without_near_negative,
+        ),
+    ] {
+        page.gap();
+        page.line(Tone::Strong, &format!("{} {label}", names.len()));
+        for name in names {
+            page.row("", Tone::Faint, name);
+        }
+    }
 }
 
 fn trial_row(page: &mut Page, rule: &RuleTrial, width: usize) {

@@ -2,7 +2,9 @@
 
 mod check;
 mod corpus;
+mod coverage;
 mod explain;
+mod import;
 mod list;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,6 +26,8 @@ pub fn run(arguments: &Rules, sink: &mut Sink) -> Outcome {
         RulesCommand::Explain(arguments) => explain::run(arguments, sink),
         RulesCommand::New { from } => new(from, sink),
         RulesCommand::AddCase(arguments) => corpus::add_case(arguments, sink),
+        RulesCommand::Import(arguments) => import::run(arguments, sink),
+        RulesCommand::Coverage(arguments) => coverage::run(arguments, sink),
     }
 }
 

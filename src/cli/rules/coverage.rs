@@ -1,0 +1,34 @@
+//! `vmcoroner rules coverage`: what the rules cover, and where they are thin.
+
+use crate::cli::Outcome;
+use crate::cli::args::{Format, RulesTest};
+use crate::cli::knowledge::load;
+use crate::cli::sink::Sink;
+use crate::corpus::{Corpus, coverage};
+use crate::output::page::Page;
+use crate::output::rules as output;
+
+/// Counts the rules in force and the cases of the corpus.
+pub fn run(arguments: &RulesTest, sink: &mut Sink) -> Outcome {
+    let Some(base) = load(&arguments.rules, sink) else {
+        return Outcome::Failed;
+    };
+    let corpus = match Corpus::open(&arguments.corpus) {
+        Ok(corpus) => corpus,
+        Err(error) => {
+            sink.error(&error.to_string());
+            return Outcome::Failed;
+        }
+    };
+    let coverage = coverage(&base, &corpus);
+    match arguments.format {
+        Format::Human => {
+            let mut page = Page::new();
+            output::coverage(&mut page, &coverage, base.digest());
+            sink.write(&page.finish());
+        }
+        Format::Json => sink.write(&format!("{:#}\n", serde_json::json!(coverage))),
+        Format::Jsonl => sink.write(&format!("{}\n", serde_json::json!(coverage))),
+    }
+    Outcome::Found
+}
