@@ -1,10 +1,13 @@
 //! The catalogue: every crash ever labelled, in one SQLite file that anybody's `sqlite3` opens.
 //!
 //! - `store`: inputs and their rows, in and out.
+//! - [`figures`]: what the whole comes to.
 //! - `groups`: signatures, gathered into groups.
 //!
 //! The tables are documented in `docs/catalogue.md`. It must not know how crashes are read or what rules are.
 
+mod absorb;
+pub mod figures;
 mod groups;
 mod store;
 

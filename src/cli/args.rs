@@ -53,6 +53,14 @@ pub enum Command {
     Group(Group),
     /// Label an archive of crashes: folders, lists, tar archives
     Scan(archive::Scan),
+    /// Say what a catalogue comes to: by bug, kernel, host, month, hardware; what is new; what to write a rule for next
+    Stats(archive::Stats),
+    /// Ask the rules in force about every report of a catalogue, without opening a dump
+    Relabel(archive::Relabel),
+    /// Put the parts of a sharded scan together: row files to standard output, or catalogues into one
+    Merge(archive::Merge),
+    /// Answer requests, one a line, on standard input: for `scan --isolate` and other engines
+    Worker(archive::Worker),
     /// Print the kernel log out of a dump, as dmesg would
     Log(Log),
     /// Name the symbols at addresses of a dump, or the addresses of symbols
@@ -260,6 +268,8 @@ pub enum RulesCommand {
     },
     /// Say why a rule matches a crash, or why not
     Explain(RulesExplain),
+    /// Say what a draft would change over a catalogue: what it claims, what it takes from others, what it misses by little
+    Backtest(archive::Backtest),
     /// Draft a rule from a crash, to standard output
     New {
         /// The crash: a dump, a kernel log, a pasted `crash` session or a report; `-` reads standard input

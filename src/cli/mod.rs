@@ -9,12 +9,16 @@ mod identify;
 mod jobs;
 mod knowledge;
 mod log;
+mod merge;
 mod progress;
 mod read;
+mod relabel;
 mod rules;
 mod scan;
 mod sink;
+mod stats;
 mod sym;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -77,6 +81,10 @@ pub fn main() -> ExitCode {
         Command::Compare(arguments) => compare::run(arguments, &mut sink),
         Command::Group(arguments) => group::run(arguments, &mut sink),
         Command::Scan(arguments) => scan::run(arguments, &mut sink),
+        Command::Relabel(arguments) => relabel::run(arguments, &mut sink),
+        Command::Merge(arguments) => merge::run(arguments, &mut sink),
+        Command::Stats(arguments) => stats::run(arguments, &mut sink),
+        Command::Worker(arguments) => worker::run(arguments, &mut sink),
         Command::Log(arguments) => log::run(arguments, &mut sink),
         Command::Sym(arguments) => sym::run(arguments, &mut sink),
         Command::Read(arguments) => read::run(arguments, &mut sink),

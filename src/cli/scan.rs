@@ -1,10 +1,11 @@
 //! `vmcoroner scan`: an archive of crashes, labelled.
 
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Outcome;
@@ -18,6 +19,7 @@ use crate::output::json::Answers;
 use crate::output::page::Page;
 use crate::output::rows;
 use crate::rules::KnowledgeBase;
+use crate::scan::worker::{Supervised, Terms};
 use crate::scan::{self, Answer, Labelled, Status, Stock, Tally, Width};
 
 /// Labels every crash of the places.
@@ -32,7 +34,11 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
             return Outcome::Failed;
         }
     };
-    let width = width(arguments.jobs, arguments.io_jobs);
+    let mut width = width(arguments.jobs, arguments.io_jobs);
+    if is_isolated(arguments) {
+        // A worker that waits for storage does not compute either: the system shares the processors out.
+        width.jobs = width.threads();
+    }
     let catalog = match arguments.catalog.as_deref().map(Catalog::open).transpose() {
         Ok(catalog) => catalog.map(Arc::new),
         Err(error) => {
@@ -61,6 +67,7 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
     }
     let shard = arguments.shard;
     let entries = walk.filter(|entry| shard.is_none_or(|shard| entry.falls_to(shard.number, shard.count)));
+    let workers = Workers::new(arguments, &base);
     let mut progress = Progress::start(&places, arguments.quiet);
     let mut printer = Printer::new(arguments.format);
     let mut tally = Tally::default();
@@ -68,7 +75,10 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
         entries,
         width,
         |entry| stock(catalog.as_deref(), entry, &base),
-        |entry| read(entry, &base),
+        |entry| match &workers {
+            Some(workers) => workers.label(entry),
+            None => read(entry, &base),
+        },
         |row| again(row, &base),
         |answer| {
             tally.add(&answer);
@@ -86,6 +96,55 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
             sink.error(&format!("not all rows are in the catalogue: {error}"));
             Outcome::Failed
         }
+    }
+}
+
+fn is_isolated(arguments: &Scan) -> bool {
+    arguments.isolate || arguments.timeout.is_some() || arguments.max_memory.is_some()
+}
+
+/// Worker processes: those that are at work, and here those that wait for it.
+struct Workers {
+    terms: Terms,
+    idle: Mutex<Vec<Supervised>>,
+}
+
+impl Workers {
+    /// `None`: crashes are read in this process.
+    fn new(arguments: &Scan, base: &KnowledgeBase) -> Option<Self> {
+        if !is_isolated(arguments) {
+            return None;
+        }
+        let mut words: Vec<OsString> = vec!["worker".into()];
+        if let Some(size) = arguments.max_memory {
+            words.push("--max-memory".into());
+            words.push(size.0.to_string().into());
+        }
+        for path in &arguments.rules.paths {
+            words.push("--rules".into());
+            words.push(path.into());
+        }
+        words.extend(arguments.rules.no_builtin.then(|| "--no-builtin".into()));
+        words.extend(arguments.rules.keep_going.then(|| "--keep-going".into()));
+        Some(Workers {
+            terms: Terms {
+                program: std::env::current_exe().unwrap_or_else(|_| "vmcoroner".into()),
+                arguments: words,
+                timeout: arguments.timeout.map(|span| span.0),
+                max_memory: arguments.max_memory.map(|size| size.0),
+                rules_digest: base.digest().to_owned(),
+            },
+            idle: Mutex::new(Vec::new()),
+        })
+    }
+
+    fn label(&self, entry: &Entry) -> Vec<Labelled> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = idle().pop();
+        let mut worker = waiting.unwrap_or_else(|| Supervised::new(self.terms.clone()));
+        let rows = worker.label(entry);
+        idle().push(worker);
+        rows
     }
 }
 

@@ -77,7 +77,8 @@ impl Sink {
         let _ = err.write_all(text.as_bytes());
     }
 
-    fn flush(&mut self) {
+    /// Hands on everything written so far.
+    pub fn flush(&mut self) {
         if self.broken.is_none()
             && let Err(error) = self.out.flush()
         {

@@ -6,6 +6,7 @@ pub mod contents;
 pub mod costs;
 pub mod crash;
 pub mod facts;
+pub mod figures;
 pub mod json;
 pub mod likeness;
 pub mod page;

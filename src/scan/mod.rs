@@ -2,15 +2,21 @@
 //!
 //! - [`row`]: what is said of an input; the native stream.
 //! - [`label`](mod@label): one entry → its rows, here in this process.
+//! - [`backtest`]: what a draft of a rule would change.
+//! - [`merge`](mod@merge): the parts of a sharded scan, together.
+//! - [`worker`]: the same in processes of their own, and who looks after them.
 //! - [`run`](mod@run): all entries, several at a time, answered in order.
 //!
 //! It must not know of terminals, nor where rows are kept.
 
 pub mod asked;
+pub mod backtest;
 pub mod label;
+pub mod merge;
 pub mod row;
 pub mod run;
 pub mod tally;
+pub mod worker;
 
 pub use asked::{Asked, Recorder};
 pub use label::{Labelled, label, relabel};

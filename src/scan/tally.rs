@@ -43,11 +43,8 @@ impl Tally {
 
     /// Counts a row.
     pub fn add_row(&mut self, row: &Labelled, read: bool) {
-        self.rows += 1;
         let status = row.row.status;
-        if let Some(count) = self.by_status.get_mut(status as usize) {
-            *count += 1;
-        }
+        self.count(status, 1);
         if let Some(rule) = &row.facts.rule {
             *self.by_rule.entry(rule.clone()).or_default() += 1;
         }
@@ -58,6 +55,14 @@ impl Tally {
         }
         if read {
             self.bytes_read += row.bytes_read;
+        }
+    }
+
+    /// Counts rows of that status.
+    pub fn count(&mut self, status: Status, rows: u64) {
+        self.rows += rows;
+        if let Some(count) = self.by_status.get_mut(status as usize) {
+            *count += rows;
         }
     }
 

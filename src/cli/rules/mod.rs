@@ -1,5 +1,6 @@
 //! `vmcoroner rules` and `vmcoroner schema`: looking after the knowledge base.
 
+mod backtest;
 mod check;
 mod corpus;
 mod coverage;
@@ -24,6 +25,7 @@ pub fn run(arguments: &Rules, sink: &mut Sink) -> Outcome {
         RulesCommand::List(arguments) => list::list(arguments, sink),
         RulesCommand::Show { rule, format, rules } => list::show(rule, *format, rules, sink),
         RulesCommand::Explain(arguments) => explain::run(arguments, sink),
+        RulesCommand::Backtest(arguments) => backtest::run(arguments, sink),
         RulesCommand::New { from } => new(from, sink),
         RulesCommand::AddCase(arguments) => corpus::add_case(arguments, sink),
         RulesCommand::Import(arguments) => import::run(arguments, sink),

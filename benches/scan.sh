@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# What an archive costs: rates by kind of crash, what a second processor gives, memory against size, a second scan, other
+# rules, and whether a scan that is killed again and again loses or doubles a row. Usage: benches/scan.sh [COUNT [FOLDER]]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+count=${1:-10000}
+work=${2:-$(mktemp -d)}
+cargo build --release --locked --bin vmcoroner --example make_archive
+bin=$PWD/target/release/vmcoroner
+make=$PWD/target/release/examples/make_archive
+mkdir -p "$work"
+
+# A run's wall time, processor time and peak memory.
+run() {
+    local label=$1
+    shift
+    python3 - "$label" "$work/rows" "$@" <<'PY'
+import os, resource, subprocess, sys, time
+label, out, *command = sys.argv[1:]
+start = time.monotonic()
+with open(out, "wb") as rows:
+    subprocess.run(command, stdout=rows, stderr=subprocess.DEVNULL)
+wall = time.monotonic() - start
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+count = sum(1 for _ in open(out, "rb"))
+cpu = used.ru_utime + used.ru_stime
+print(f"{label:34} {count:7} rows  {wall:8.2f} s  {count / wall:8.0f}/s  cpu {cpu:8.2f} s  {count / cpu:8.0f}/cpu-s  peak {used.ru_maxrss // 1024:5} MiB")
+PY
+}
+
+for kind in texts capsules; do
+    [ -d "$work/$kind" ] || "$make" "$work/$kind" $((count / 5)) $kind
+    run "$kind, 1 job" "$bin" scan --quiet --jobs 1 "$work/$kind"
+done
+[ -d "$work/small" ] || "$make" "$work/small" $((count / 10))
+[ -d "$work/all" ] || "$make" "$work/all" "$count"
+run "a tenth of the archive, 2 jobs" "$bin" scan --quiet --jobs 2 "$work/small"
+run "the archive, 1 job" "$bin" scan --quiet --jobs 1 "$work/all"
+run "the archive, 2 jobs" "$bin" scan --quiet --jobs 2 "$work/all"
+run "the archive, 2 workers" "$bin" scan --quiet --jobs 2 --isolate "$work/all"
+rm -f "$work"/catalogue.db*
+run "into a catalogue" "$bin" scan --quiet --jobs 2 --catalog "$work/catalogue.db" "$work/all"
+cp "$work/rows" "$work/rows-first"
+run "again, unchanged" "$bin" scan --quiet --jobs 2 --catalog "$work/catalogue.db" "$work/all"
+cmp "$work/rows" "$work/rows-first" && echo "the rows are the same"
+run "relabelled without our rules" "$bin" relabel --no-builtin --format jsonl "$work/catalogue.db"
+run "relabelled with them" "$bin" relabel --format jsonl "$work/catalogue.db"
+
+rm -f "$work"/killed.db*
+for round in $(seq 20); do
+    "$bin" scan --quiet --jobs 2 --catalog "$work/killed.db" "$work/all" > /dev/null 2>&1 &
+    pid=$!
+    sleep "0.$((RANDOM % 900 + 100))"
+    kill -9 $pid 2> /dev/null || true
+    wait $pid 2> /dev/null || true
+done
+run "after 20 kills" "$bin" scan --quiet --jobs 2 --catalog "$work/killed.db" "$work/all"
+cmp "$work/rows" "$work/rows-first" && echo "the rows are the same"
