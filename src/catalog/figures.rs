@@ -212,14 +212,14 @@ impl Catalog {
             let Some(until) = &trend.until else { return Ok(trend) };
             let mut select = connection.prepare(&format!(
                 "WITH mark AS (SELECT strftime('%Y-%m-%dT%H:%M:%SZ', ?1, '-' || ?2 || ' days') AS recent, \
-                                      strftime('%Y-%m-%dT%H:%M:%SZ', ?1, '-' || 2 * ?2 || ' days') AS before) \
-                 SELECT label.signature, max(signature.title), max(label.rule), sum(crashed_at > mark.recent), \
-                     sum(crashed_at > mark.before AND crashed_at <= mark.recent), count(*), min(crashed_at), \
+                                      strftime('%Y-%m-%dT%H:%M:%SZ', ?1, '-' || ?3 || ' days') AS before) \
+                 SELECT label.signature, max(signature.title), max(label.rule), coalesce(sum(crashed_at > mark.recent), 0), \
+                     coalesce(sum(crashed_at > mark.before AND crashed_at <= mark.recent), 0), count(*), min(crashed_at), \
                      max(crashed_at) \
                  FROM label, mark JOIN signature ON signature.id = label.signature \
                  WHERE {CRASH} AND crashed_at IS NOT NULL GROUP BY 1 ORDER BY 4 DESC, 6 DESC, 1"
             ))?;
-            let rows = select.query_map(params![until, days], |row| {
+            let rows = select.query_map(params![until, days, days.saturating_mul(2)], |row| {
                 Ok(Mover {
                     signature: row.get(0)?,
                     title: row.get(1)?,

@@ -279,7 +279,8 @@ fn named(entry: &Entry, read: Read, base: &KnowledgeBase) -> Labelled {
 /// The row of a report.
 fn answer(name: &str, report: &CrashReport, found: &Identification, asked: Vec<Asked>, bytes_read: u64) -> Labelled {
     let (status, error) = match &report.panic {
-        Some(_) if found.label().is_some() => (Status::Known, None),
+        // A report that somebody wrote down may name no failure, and yet say enough for a rule.
+        _ if found.label().is_some() => (Status::Known, None),
         Some(_) => (Status::Unknown, None),
         None => match unread(report) {
             Some(why) => (Status::Failed, Some(format!("{name}: {why}"))),
