@@ -1,5 +1,5 @@
-//! Lists the shipped rules, so that the binary holds them, with what it needs to know of each before it reads one:
-//! `rules/**/*.yaml`, in the order of their ids. Data that every run reads is put down as JSON.
+//! Puts the shipped rules, `rules/**/*.yaml`, into the form in which the binary holds them (`src/rules/store.rs`), in the
+//! order of their ids. Data that every run reads is put down as JSON.
 
 #![allow(clippy::disallowed_macros, reason = "cargo reads a build script's standard output")]
 
@@ -9,11 +9,18 @@ mod keys;
 #[allow(dead_code, reason = "the build script uses a part of it")]
 #[path = "src/rules/literal.rs"]
 mod literal;
+#[allow(dead_code, reason = "the build script uses a part of it")]
+#[path = "src/rules/store.rs"]
+mod store;
+#[path = "src/rules/store_writer.rs"]
+mod store_writer;
+#[allow(dead_code, reason = "the build script uses a part of it")]
+#[path = "src/crash/symbol_name.rs"]
+mod symbol_name;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::env;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +28,8 @@ use std::path::{Path, PathBuf};
 use keys::{Keys, Tree};
 use serde::Deserialize;
 use serde_yaml::Value;
+use store::Head;
+use store_writer::Writer;
 
 impl Tree for Value {
     fn key(&self, key: &str) -> Option<&Self> {
@@ -44,28 +53,35 @@ impl Tree for Value {
 fn main() -> io::Result<()> {
     let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?);
     println!("cargo::rerun-if-changed=build.rs");
-    for module in ["keys", "literal"] {
-        println!("cargo::rerun-if-changed=src/rules/{module}.rs");
+    for module in [
+        "rules/keys",
+        "rules/literal",
+        "rules/store",
+        "rules/store_writer",
+        "crash/symbol_name",
+    ] {
+        println!("cargo::rerun-if-changed=src/{module}.rs");
     }
     let root = package.join("rules");
     let mut files = Vec::new();
     if root.is_dir() {
         collect(&root, &mut files)?;
     }
-    let mut entries = Vec::new();
+    let mut rules = Vec::new();
     for file in &files {
         let name = file.strip_prefix(&root).map_err(io::Error::other)?;
         let name = name.to_string_lossy().replace('\\', "/");
-        entries.push(entry(&name, file)?);
+        rules.push(Shipped::read(&name, file)?);
     }
-    entries.sort();
-    let mut list = String::from("&[\n");
-    for (_, entry) in &entries {
-        list.push_str(entry);
+    rules.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut writer = Writer::default();
+    for rule in &rules {
+        rule.add_to(&mut writer);
     }
-    list.push_str("]\n");
     let out = PathBuf::from(env::var("OUT_DIR").map_err(io::Error::other)?);
-    fs::write(out.join("rules.rs"), list)?;
+    fs::write(out.join("rules.numbers"), writer.numbers())?;
+    fs::write(out.join("rules.texts"), writer.texts)?;
+    fs::write(out.join("rules.heads"), writer.heads)?;
     fs::write(
         out.join("plumbing.json"),
         json_of(&package.join("src/crash/plumbing.yaml"))?,
@@ -91,58 +107,69 @@ fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::
     serde_yaml::to_value(references).map_err(serde::de::Error::custom)
 }
 
-/// A rule's id, and the text of its `Shipped`. A file that is no rule is listed without a word of what it says: the
-/// program's own tests tell what is wrong with it.
-fn entry(name: &str, file: &Path) -> io::Result<(String, String)> {
-    let text = fs::read_to_string(file)?;
-    let mut rule: Value = serde_yaml::from_str(&text).unwrap_or(Value::Null);
-    if let (Some(references), Ok(Words { references: words })) =
-        (rule.get_mut("references"), serde_yaml::from_str(&text))
-    {
-        *references = words;
-    }
-    let word = |key: &str| rule.key(key).and_then(Tree::word).unwrap_or_default().into_owned();
-    let words = |key: &str| -> Vec<String> {
-        let values = rule.key(key).into_iter().flat_map(Tree::one_or_many);
-        values.filter_map(Tree::word).map(Cow::into_owned).collect()
-    };
-    let keys = Keys::of(&rule);
-    let json = serde_json::to_string(&rule).map_err(io::Error::other)?;
-    let mut code = String::new();
-    let path = file.to_string_lossy();
-    write!(
-        code,
-        "    Shipped {{ file: {:?}, text: include_str!({path:?}), json: {json:?}, id: {:?}, status: {:?}, was: &{:?}, \
-         specializes: &{:?}, replaced_by: {:?}, digest: {}, open: {}, kinds: &{}, keys: &[",
-        format!("builtin:{name}"),
-        word("id"),
-        word("status"),
-        words("was"),
-        words("specializes"),
-        word("replaced_by"),
-        digest(text.as_bytes()),
-        keys.open,
-        borrowed(&keys.kinds),
-    )
-    .map_err(io::Error::other)?;
-    for key in keys.keys.iter() {
-        write!(
-            code,
-            "Key {{ group: {}, required: {}, any_of: Cow::Borrowed(&{}) }}, ",
-            key.group,
-            key.required,
-            borrowed(&key.any_of)
-        )
-        .map_err(io::Error::other)?;
-    }
-    code.push_str("] },\n");
-    Ok((word("id"), code))
+/// A rule file. Of one that is no rule not a word is known: the program's own tests tell what is wrong with it.
+struct Shipped {
+    file: String,
+    text: String,
+    json: String,
+    id: String,
+    rule: Value,
+    keys: Keys,
 }
 
-/// An array of `Cow::Borrowed`.
-fn borrowed(words: &[Cow<'static, str>]) -> String {
-    let words: Vec<String> = words.iter().map(|word| format!("Cow::Borrowed({word:?})")).collect();
-    format!("[{}]", words.join(", "))
+impl Shipped {
+    fn read(name: &str, file: &Path) -> io::Result<Self> {
+        let text = fs::read_to_string(file)?;
+        let mut rule: Value = serde_yaml::from_str(&text).unwrap_or(Value::Null);
+        if let (Some(references), Ok(Words { references: words })) =
+            (rule.get_mut("references"), serde_yaml::from_str(&text))
+        {
+            *references = words;
+        }
+        Ok(Shipped {
+            file: format!("builtin:{name}"),
+            json: serde_json::to_string(&rule).map_err(io::Error::other)?,
+            id: word(&rule, "id"),
+            keys: Keys::of(&rule),
+            text,
+            rule,
+        })
+    }
+
+    fn add_to(&self, writer: &mut Writer) {
+        let (status, replaced_by) = (word(&self.rule, "status"), word(&self.rule, "replaced_by"));
+        let (was, specializes) = (words_of(&self.rule, "was"), words_of(&self.rule, "specializes"));
+        let required = self.keys.keys.iter().filter(|key| key.required);
+        let head = Head {
+            file: &self.file,
+            id: &self.id,
+            status: &status,
+            replaced_by: &replaced_by,
+            was: was.iter().map(String::as_str).collect(),
+            specializes: specializes.iter().map(String::as_str).collect(),
+            kinds: self.keys.kinds.iter().map(Cow::as_ref).collect(),
+            digest: digest(self.text.as_bytes()),
+            open: self.keys.open,
+            required: required.fold(0, |groups, key| groups | key.group),
+        };
+        let mut names: Vec<(u8, Cow<'_, str>)> = Vec::new();
+        for key in self.keys.keys.iter() {
+            for name in key.any_of.iter() {
+                names.extend(keys::spellings(key.group, name).map(|name| (key.group, name)));
+            }
+        }
+        let names = names.iter().map(|(group, name)| (*group, name.as_ref()));
+        writer.add(&self.text, &self.json, &head, names);
+    }
+}
+
+fn word(rule: &Value, key: &str) -> String {
+    rule.key(key).and_then(Tree::word).unwrap_or_default().into_owned()
+}
+
+fn words_of(rule: &Value, key: &str) -> Vec<String> {
+    let values = rule.key(key).into_iter().flat_map(Tree::one_or_many);
+    values.filter_map(Tree::word).map(Cow::into_owned).collect()
 }
 
 /// FNV-1a, 64 bits: `pack::digest_of` makes the same of a text.

@@ -11,13 +11,14 @@ mod probe;
 mod report;
 pub mod signature;
 pub mod stream;
+pub mod symbol_name;
 pub mod time;
 
 pub use kind::{Detector, KindSource, PanicKind};
-pub use machinery::normalise_symbol;
 pub use probe::{NoAnswer, Probe};
 pub use report::{
     Access, CpuStack, CrashReport, DebugInfo, EarlierEvent, Fault, FaultRole, Frame, Log, Memory, Missing, Module,
     Panic, Registers, SCHEMA, SettingValue, Signature, Source, SourceKind, Stack, StackSource, StreamBasis, Subject,
     System, Task, TaskStack, Tool, Vmlinux,
 };
+pub use symbol_name::normalise_symbol;

@@ -4,14 +4,15 @@
 //! none that it requires is no. So rules are found by what those predicates need ([`keys`](super::keys)); what the index
 //! leaves out would have answered no, or nothing worth telling. Verdicts and near misses are the same without it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-use super::keys::{FAULT, FRAMES, Keys, LOG, PANIC};
-use crate::crash::machinery::unify_syscall;
-use crate::crash::{CrashReport, PanicKind, normalise_symbol};
+use super::keys::{FAULT, FRAMES, Keys, LOG, PANIC, spellings};
+use super::loaded::{Indexed, SHIPPED};
+use crate::crash::{CrashReport, PanicKind};
 
 /// The index over a knowledge base, by place in it.
 #[derive(Debug, Default)]
@@ -27,6 +28,9 @@ pub struct Index {
     /// Rules that no name leads to.
     open: Vec<u32>,
     in_force: Vec<usize>,
+    /// Where each shipped rule stands, by its number; [`Index::NOWHERE`] when it is not in force. The functions that
+    /// these rules name are looked up where the build script put them.
+    places: Vec<u32>,
 }
 
 /// Literals and the rules that each leads to, searched for all at once.
@@ -81,41 +85,92 @@ impl Texts {
 }
 
 impl Index {
-    /// Indexes rules by their keys; `None` for a rule that is not in force.
-    pub fn new<'k>(rules: impl Iterator<Item = Option<&'k Keys>>) -> Self {
+    const NOWHERE: u32 = u32::MAX;
+
+    /// Indexes rules by what they can be found by; `None` for a rule that is not in force.
+    pub fn new<'k>(rules: impl Iterator<Item = Option<Indexed<'k>>>) -> Self {
         let mut index = Index::default();
-        for (at, keys) in rules.enumerate() {
+        for (at, indexed) in rules.enumerate() {
             // More rules than fit into 32 bits would not fit into memory.
             let rule = u32::try_from(at).unwrap_or(u32::MAX);
-            index.add(rule, keys);
-            if keys.is_some() {
+            let (required, kinds) = match indexed {
+                None => (0, 0),
+                Some(Indexed::Keys(keys)) => index.add(rule, keys),
+                Some(Indexed::Shipped(number)) => index.add_shipped(rule, number),
+            };
+            index.required.push(required);
+            index.kinds.push(kinds);
+            if indexed.is_some() {
                 index.in_force.push(at);
             }
         }
+        index.add_shipped_texts();
         index
     }
 
-    fn add(&mut self, rule: u32, keys: Option<&Keys>) {
+    fn add(&mut self, rule: u32, keys: &Keys) -> (u8, u64) {
         let mut required = 0;
-        let kinds = keys.map_or(0, kind_bits);
-        for key in keys.into_iter().flat_map(|keys| keys.keys.iter()) {
-            for name in key.any_of.iter() {
+        for key in keys.keys.iter() {
+            for name in key.any_of.iter().flat_map(|name| spellings(key.group, name)) {
                 match key.group {
-                    FAULT => add_symbol(&mut self.fault, name, rule),
-                    FRAMES => add_symbol(&mut self.frames, name, rule),
-                    PANIC => self.panic.add(name, rule),
-                    _ => self.log.add(name, rule),
+                    FAULT => add_symbol(&mut self.fault, &name, rule),
+                    FRAMES => add_symbol(&mut self.frames, &name, rule),
+                    PANIC => self.panic.add(&name, rule),
+                    _ => self.log.add(&name, rule),
                 }
             }
             if key.required {
                 required |= key.group;
             }
         }
-        if keys.is_some_and(|keys| keys.open) {
+        if keys.open {
             self.open.push(rule);
         }
-        self.required.push(required);
-        self.kinds.push(kinds);
+        (required, kind_bits(keys.kinds.iter().map(Cow::as_ref)))
+    }
+
+    fn add_shipped(&mut self, rule: u32, number: usize) -> (u8, u64) {
+        let head = SHIPPED.head(number);
+        if self.places.len() <= number {
+            self.places.resize(number + 1, Self::NOWHERE);
+        }
+        if let Some(place) = self.places.get_mut(number) {
+            *place = rule;
+        }
+        if head.open {
+            self.open.push(rule);
+        }
+        (head.required, kind_bits(head.kinds.into_iter()))
+    }
+
+    /// Texts are searched for all at once, whoever asks for them.
+    fn add_shipped_texts(&mut self) {
+        if self.places.is_empty() {
+            return;
+        }
+        for (group, texts) in [(PANIC, &mut self.panic), (LOG, &mut self.log)] {
+            for (literal, rules) in SHIPPED.names(group) {
+                for place in rules.filter_map(|number| place_of(&self.places, number)) {
+                    texts.add(literal, place);
+                }
+            }
+        }
+    }
+
+    /// Calls `found` with the rules that name a function in a predicate of `group`.
+    fn look_up(&self, group: u8, symbol: &str, found: &mut dyn FnMut(&[u32])) {
+        let own = if group == FAULT { &self.fault } else { &self.frames };
+        for name in spellings(group, symbol) {
+            if let Some(rules) = own.get(name.as_ref()) {
+                found(rules);
+            }
+            if !self.places.is_empty() {
+                let shipped = SHIPPED.naming(group, &name);
+                for place in shipped.filter_map(|number| place_of(&self.places, number)) {
+                    found(&[place]);
+                }
+            }
+        }
     }
 
     /// Every rule that is used, ascending.
@@ -140,14 +195,14 @@ impl Index {
         };
         if let Some(symbol) = report.fault.as_ref().and_then(|fault| fault.symbol.as_deref()) {
             definite |= FAULT;
-            look_up(&self.fault, symbol, &mut |rules| hit(FAULT, rules));
+            self.look_up(FAULT, symbol, &mut |rules| hit(FAULT, rules));
         }
         let frames = || report.frames.iter().filter(|frame| !frame.machinery);
         if report.stack.as_ref().is_some_and(|stack| stack.complete) && frames().all(|frame| frame.symbol.is_some()) {
             definite |= FRAMES;
         }
         for symbol in frames().filter_map(|frame| frame.symbol.as_deref()) {
-            look_up(&self.frames, symbol, &mut |rules| hit(FRAMES, rules));
+            self.look_up(FRAMES, symbol, &mut |rules| hit(FRAMES, rules));
         }
         if let Some(panic) = &report.panic {
             if panic.message.is_some() {
@@ -193,46 +248,32 @@ impl Index {
     }
 }
 
-/// Rules by a function, and by the one name of a system call.
+fn place_of(places: &[u32], number: usize) -> Option<u32> {
+    places.get(number).copied().filter(|place| *place != Index::NOWHERE)
+}
+
 fn add_symbol(index: &mut HashMap<String, Vec<u32>>, name: &str, rule: u32) {
-    let name = normalise_symbol(name);
-    let unified = unify_syscall(name);
-    let mut add = |name: &str| match index.get_mut(name) {
+    match index.get_mut(name) {
         Some(rules) if rules.last() == Some(&rule) => {}
         Some(rules) => rules.push(rule),
         None => {
             index.insert(name.to_owned(), vec![rule]);
         }
-    };
-    if unified != name {
-        add(&unified);
-    }
-    add(name);
-}
-
-fn look_up(index: &HashMap<String, Vec<u32>>, symbol: &str, found: &mut dyn FnMut(&[u32])) {
-    let name = normalise_symbol(symbol);
-    if let Some(rules) = index.get(name) {
-        found(rules);
-    }
-    let unified = unify_syscall(name);
-    if unified != name
-        && let Some(rules) = index.get(unified.as_ref())
-    {
-        found(rules);
     }
 }
 
 /// The kinds that a rule asks for; every bit where it asks for none, or for a word that is not known.
-fn kind_bits(keys: &Keys) -> u64 {
+fn kind_bits<'w>(words: impl Iterator<Item = &'w str>) -> u64 {
     let mut bits = 0;
-    for word in keys.kinds.iter() {
+    let mut any = true;
+    for word in words {
+        any = false;
         match PanicKind::from_word(word) {
             Some(kind) => bits |= bit(kind),
             None => return u64::MAX,
         }
     }
-    if keys.kinds.is_empty() { u64::MAX } else { bits }
+    if any { u64::MAX } else { bits }
 }
 
 fn bit(kind: PanicKind) -> u64 {

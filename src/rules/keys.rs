@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::literal;
+use super::symbol_name::{normalise_symbol, unify_syscall};
 
 /// The tree of a rule file, whoever read it.
 pub trait Tree: Sized {
@@ -31,6 +32,16 @@ pub const FRAMES: u8 = 2;
 pub const PANIC: u8 = 4;
 /// See [`FAULT`].
 pub const LOG: u8 = 8;
+
+/// The names by which the index knows a function, or a literal of a text as it is.
+pub fn spellings(group: u8, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let is_symbol = group == FAULT || group == FRAMES;
+    let plain = if is_symbol { normalise_symbol(name) } else { name };
+    let unified = is_symbol
+        .then(|| unify_syscall(plain))
+        .filter(|unified| *unified != plain);
+    std::iter::once(Cow::Borrowed(plain)).chain(unified)
+}
 
 /// One telling predicate: it is yes only where the report holds one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]

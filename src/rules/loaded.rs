@@ -7,28 +7,18 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use super::diagnostic::{Diagnostic, Place};
-use super::keys::{Key, Keys};
+use super::keys::Keys;
 use super::read;
 use super::schema::{Rule, Status};
+use super::store::Store;
 use super::tree::{self, Node};
 
-/// What the build script wrote down of a shipped rule.
-#[derive(Debug)]
-pub(super) struct Shipped {
-    pub file: &'static str,
-    pub text: &'static str,
-    /// The same as JSON, which is read several times faster.
-    pub json: &'static str,
-    pub id: &'static str,
-    pub status: &'static str,
-    pub was: &'static [&'static str],
-    pub specializes: &'static [&'static str],
-    pub replaced_by: &'static str,
-    pub digest: u64,
-    pub open: bool,
-    pub kinds: &'static [Cow<'static, str>],
-    pub keys: &'static [Key],
-}
+/// The shipped rules, by id.
+pub(super) static SHIPPED: Store<'static> = Store {
+    texts: include_str!(concat!(env!("OUT_DIR"), "/rules.texts")),
+    heads: include_str!(concat!(env!("OUT_DIR"), "/rules.heads")),
+    numbers: include_bytes!(concat!(env!("OUT_DIR"), "/rules.numbers")),
+};
 
 /// What ties a rule to others.
 #[derive(Debug)]
@@ -48,41 +38,45 @@ pub struct LoadedRule {
     /// What overlays changed of it, and why, in the order of their being applied.
     pub changes: Vec<String>,
     pub(super) head: Head,
-    pub(super) keys: Keys,
     pub(super) digest: u64,
-    shipped: bool,
-    text: Text,
+    origin: Origin,
     rule: OnceLock<Rule>,
     tree: OnceLock<Option<Node>>,
 }
 
 #[derive(Debug)]
-enum Text {
-    Shipped(&'static Shipped),
-    Read(Arc<str>),
+enum Origin {
+    /// Its number among the shipped ones.
+    Shipped(usize),
+    /// The text that was read, and what the rule can be found by.
+    Read(Arc<str>, Keys),
+}
+
+/// What a rule can be found by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Indexed<'r> {
+    /// The build script put it down under the rule's number.
+    Shipped(usize),
+    /// These.
+    Keys(&'r Keys),
 }
 
 impl LoadedRule {
-    pub(super) fn shipped(rule: &'static Shipped) -> Self {
-        let words = |words: &'static [&'static str]| words.iter().map(|word| Cow::Borrowed(*word)).collect();
+    pub(super) fn shipped(number: usize) -> Self {
+        let head = SHIPPED.head(number);
+        let words = |words: Vec<&'static str>| words.into_iter().map(Cow::Borrowed).collect();
         LoadedRule {
-            file: Cow::Borrowed(rule.file),
+            file: Cow::Borrowed(head.file),
             changes: Vec::new(),
             head: Head {
-                id: Cow::Borrowed(rule.id),
-                status: Status::from_word(rule.status).unwrap_or(Status::Draft),
-                was: words(rule.was),
-                specializes: words(rule.specializes),
-                replaced_by: (!rule.replaced_by.is_empty()).then_some(Cow::Borrowed(rule.replaced_by)),
+                id: Cow::Borrowed(head.id),
+                status: Status::from_word(head.status).unwrap_or(Status::Draft),
+                was: words(head.was),
+                specializes: words(head.specializes),
+                replaced_by: (!head.replaced_by.is_empty()).then_some(Cow::Borrowed(head.replaced_by)),
             },
-            keys: Keys {
-                keys: Cow::Borrowed(rule.keys),
-                open: rule.open,
-                kinds: Cow::Borrowed(rule.kinds),
-            },
-            digest: rule.digest,
-            shipped: true,
-            text: Text::Shipped(rule),
+            digest: head.digest,
+            origin: Origin::Shipped(number),
             rule: OnceLock::new(),
             tree: OnceLock::new(),
         }
@@ -100,10 +94,8 @@ impl LoadedRule {
                 specializes: rule.specializes.iter().map(word).collect(),
                 replaced_by: rule.replaced_by.as_ref().map(word),
             },
-            keys,
             digest: digest_of(text.as_bytes()),
-            shipped: false,
-            text: Text::Read(text),
+            origin: Origin::Read(text, keys),
             rule: OnceLock::from(rule),
             tree: OnceLock::new(),
         }
@@ -122,9 +114,9 @@ impl LoadedRule {
     /// The rule itself.
     pub fn rule(&self) -> &Rule {
         self.rule.get_or_init(|| {
-            let read = match self.text {
-                Text::Shipped(shipped) => read::shipped(shipped.json, shipped.text),
-                Text::Read(_) => None,
+            let read = match self.origin {
+                Origin::Shipped(number) => read::shipped(SHIPPED.json(number), SHIPPED.text(number)),
+                Origin::Read(..) => None,
             };
             // The tests read every shipped rule strictly: one that cannot be read is never built.
             read.unwrap_or_else(|| Rule::unusable(self.id()))
@@ -142,22 +134,29 @@ impl LoadedRule {
 
     /// Whether it is one of the rules inside the program.
     pub fn is_shipped(&self) -> bool {
-        self.shipped
+        matches!(self.origin, Origin::Shipped(_))
+    }
+
+    pub(super) fn indexed(&self) -> Indexed<'_> {
+        match &self.origin {
+            Origin::Shipped(number) => Indexed::Shipped(*number),
+            Origin::Read(_, keys) => Indexed::Keys(keys),
+        }
     }
 
     /// The rule file's text.
     pub fn text(&self) -> &str {
-        match &self.text {
-            Text::Shipped(shipped) => shipped.text,
-            Text::Read(text) => text,
+        match &self.origin {
+            Origin::Shipped(number) => SHIPPED.text(*number),
+            Origin::Read(text, _) => text,
         }
     }
 
     /// The rule file's text, to show findings in.
     pub fn shared_text(&self) -> Arc<str> {
-        match &self.text {
-            Text::Shipped(shipped) => Arc::from(shipped.text),
-            Text::Read(text) => Arc::clone(text),
+        match &self.origin {
+            Origin::Shipped(number) => Arc::from(SHIPPED.text(*number)),
+            Origin::Read(text, _) => Arc::clone(text),
         }
     }
 

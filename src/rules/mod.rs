@@ -37,12 +37,17 @@ pub mod search;
 pub mod selection;
 mod shape;
 pub mod stats;
+mod store;
+#[cfg(test)]
+mod store_writer;
 mod suggest;
 mod ties;
 mod tree;
 pub mod version;
 
 pub use crate::crash::{NoAnswer, Probe};
+// `keys` is a module of the build script, too, where this one lies beside it.
+use crate::crash::symbol_name;
 pub use answer::Answer;
 pub use evaluate::{Evidence, Part};
 pub use explain::{Explanation, explain, missing_by_one};

@@ -93,7 +93,7 @@ impl KnowledgeBase {
         let index = Index::new(
             rules
                 .iter()
-                .map(|loaded| (loaded.status() != Status::Draft).then_some(&loaded.keys)),
+                .map(|loaded| (loaded.status() != Status::Draft).then(|| loaded.indexed())),
         );
         let digest = digest(&rules);
         KnowledgeBase {

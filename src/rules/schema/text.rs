@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use regex::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
@@ -256,8 +256,12 @@ impl Pattern {
     /// Bounds what one pattern may cost to compile and to hold, in bytes.
     const SIZE_LIMIT: usize = 1 << 20;
 
+    /// The kernel writes ASCII: `\\d` and `\\S` as it understands them compile many times faster.
     fn compile(text: &str) -> Result<Regex, regex::Error> {
-        RegexBuilder::new(text).size_limit(Self::SIZE_LIMIT).build()
+        RegexBuilder::new(text)
+            .unicode(false)
+            .size_limit(Self::SIZE_LIMIT)
+            .build()
     }
 
     /// The pattern as it was written.
@@ -272,7 +276,7 @@ impl Pattern {
             return false;
         }
         let compiled = self.compiled.get_or_init(|| Self::compile(&self.text).ok());
-        compiled.as_ref().is_some_and(|regex| regex.is_match(line))
+        compiled.as_ref().is_some_and(|regex| regex.is_match(line.as_bytes()))
     }
 
     /// Whether `text` holds what every match must: no line of a text that does not can fit.
@@ -493,7 +497,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn globs_agree_with_regexes(pattern in "[ab*]{1,8}", text in "[ab]{0,8}") {
-            let regex = Regex::new(&format!("^{}$", pattern.replace('*', ".*"))).unwrap();
+            let regex = regex::Regex::new(&format!("^{}$", pattern.replace('*', ".*"))).unwrap();
             proptest::prop_assert_eq!(glob(&pattern, &text), regex.is_match(&text));
         }
 

@@ -1,0 +1,145 @@
+//! The shipped rules as the binary holds them: written by the build script, read where they lie.
+//!
+//! Nothing of it has to be put in order when the program starts, and what nobody asks for is not even touched: a run pays
+//! for the few rules that its crash concerns. Three parts: the rules' texts, what must be known of every rule, and tables
+//! of numbers, little-endian words of 32 bits, that point into both. It must not know what a rule means.
+
+/// Words of a rule's record: text and JSON (start and length each, in the texts), head (start and length, in the heads),
+/// digest (two), flags.
+pub const RULE: usize = 9;
+/// Words of a name's record: group, name (start and length, in the heads), its rules (start and count, in the list).
+const NAME: usize = 5;
+/// Words before the first record: how many rules, how many names.
+const START: usize = 2;
+
+/// What must be known of a rule before it is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head<'t> {
+    /// `builtin:` and the path below `rules/`.
+    pub file: &'t str,
+    /// Its id.
+    pub id: &'t str,
+    /// Its status.
+    pub status: &'t str,
+    /// The rule that took its place, or nothing.
+    pub replaced_by: &'t str,
+    /// Former ids.
+    pub was: Vec<&'t str>,
+    /// The ids of more general rules.
+    pub specializes: Vec<&'t str>,
+    /// The kinds of crash that it asks for.
+    pub kinds: Vec<&'t str>,
+    /// The digest of its text.
+    pub digest: u64,
+    /// See [`Keys::open`](super::keys::Keys::open).
+    pub open: bool,
+    /// The groups in which it requires something that it names.
+    pub required: u8,
+}
+
+/// The three parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Store<'t> {
+    /// Rule files and what the build script made of them.
+    pub texts: &'t str,
+    /// Heads of rules, and names.
+    pub heads: &'t str,
+    /// The tables.
+    pub numbers: &'t [u8],
+}
+
+impl<'t> Store<'t> {
+    fn word(&self, at: usize) -> usize {
+        let bytes = self.numbers.get(at * 4..).and_then(|rest| rest.first_chunk::<4>());
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
+    }
+
+    fn part(text: &'t str, start: usize, len: usize) -> &'t str {
+        text.get(start..start + len).unwrap_or_default()
+    }
+
+    fn rule(&self, number: usize, word: usize) -> usize {
+        self.word(START + number * RULE + word)
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.word(0)
+    }
+
+    /// A rule's file.
+    pub fn text(&self, number: usize) -> &'t str {
+        Self::part(self.texts, self.rule(number, 0), self.rule(number, 1))
+    }
+
+    /// The same as JSON, which is read several times faster.
+    pub fn json(&self, number: usize) -> &'t str {
+        Self::part(self.texts, self.rule(number, 2), self.rule(number, 3))
+    }
+
+    /// What must be known of a rule.
+    pub fn head(&self, number: usize) -> Head<'t> {
+        let mut fields = Self::part(self.heads, self.rule(number, 4), self.rule(number, 5)).split('\n');
+        let mut next = || fields.next().unwrap_or_default();
+        let words = |field: &'t str| field.split(' ').filter(|word| !word.is_empty()).collect();
+        let flags = self.rule(number, 8);
+        Head {
+            file: next(),
+            id: next(),
+            status: next(),
+            replaced_by: next(),
+            was: words(next()),
+            specializes: words(next()),
+            kinds: words(next()),
+            digest: self.rule(number, 6) as u64 | (self.rule(number, 7) as u64) << 32,
+            open: flags & 1 != 0,
+            required: (flags >> 8) as u8,
+        }
+    }
+
+    fn name(&self, place: usize) -> (u8, &'t str) {
+        let at = START + self.len() * RULE + place * NAME;
+        (
+            self.word(at) as u8,
+            Self::part(self.heads, self.word(at + 1), self.word(at + 2)),
+        )
+    }
+
+    fn rules_of(&self, place: usize) -> impl Iterator<Item = usize> + use<'t> {
+        let names = START + self.len() * RULE;
+        let list = names + self.word(1) * NAME;
+        let (start, count) = (self.word(names + place * NAME + 3), self.word(names + place * NAME + 4));
+        let store = *self;
+        (start..start + count).map(move |at| store.word(list + at))
+    }
+
+    /// The place of the first name that is not below `(group, name)`.
+    fn lower_bound(&self, group: u8, name: &str) -> usize {
+        let (mut low, mut high) = (0, self.word(1));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.name(middle) < (group, name) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The rules that name `name` in a predicate of `group`.
+    pub fn naming(&self, group: u8, name: &str) -> impl Iterator<Item = usize> + use<'t> {
+        let place = self.lower_bound(group, name);
+        let found = place < self.word(1) && self.name(place) == (group, name);
+        self.rules_of(place).filter(move |_| found)
+    }
+
+    /// All names of a group with the rules that name them.
+    pub fn names(&self, group: u8) -> impl Iterator<Item = (&'t str, impl Iterator<Item = usize> + use<'t>)> + use<'t> {
+        let store = *self;
+        (self.lower_bound(group, "")..self.word(1))
+            .map(move |place| (store.name(place), store.rules_of(place)))
+            .take_while(move |((of, _), _)| *of == group)
+            .map(|((_, name), rules)| (name, rules))
+    }
+}

@@ -1,0 +1,138 @@
+//! Writes the shipped rules into the form that [`super::store`] reads: the build script's part.
+
+use std::collections::BTreeMap;
+
+use super::store::{Head, RULE};
+
+/// A store under construction.
+#[derive(Debug, Default)]
+pub struct Writer {
+    /// The rules' texts.
+    pub texts: String,
+    /// What must be known of every rule, and names.
+    pub heads: String,
+    rules: Vec<u32>,
+    names: BTreeMap<(u8, String), Vec<u32>>,
+}
+
+impl Writer {
+    /// Adds a rule; `names` are those of its predicates with their groups.
+    pub fn add<'n>(&mut self, text: &str, json: &str, head: &Head<'_>, names: impl Iterator<Item = (u8, &'n str)>) {
+        let number = (self.rules.len() / RULE) as u32;
+        let fields = [
+            head.file,
+            head.id,
+            head.status,
+            head.replaced_by,
+            &head.was.join(" "),
+            &head.specializes.join(" "),
+            &head.kinds.join(" "),
+        ];
+        for part in [text, json] {
+            self.rules.extend([self.texts.len() as u32, part.len() as u32]);
+            self.texts.push_str(part);
+        }
+        let fields = fields.join("\n");
+        self.rules.extend([self.heads.len() as u32, fields.len() as u32]);
+        self.heads.push_str(&fields);
+        let flags = u32::from(head.open) | u32::from(head.required) << 8;
+        self.rules
+            .extend([head.digest as u32, (head.digest >> 32) as u32, flags]);
+        for (group, name) in names {
+            let rules = self.names.entry((group, name.to_owned())).or_default();
+            if rules.last() != Some(&number) {
+                rules.push(number);
+            }
+        }
+    }
+
+    /// The tables, once all rules were added. The heads are whole only behind it.
+    pub fn numbers(&mut self) -> Vec<u8> {
+        let mut words = vec![(self.rules.len() / RULE) as u32, self.names.len() as u32];
+        words.append(&mut self.rules);
+        let mut list = Vec::new();
+        for ((group, name), rules) in std::mem::take(&mut self.names) {
+            words.extend([
+                u32::from(group),
+                self.heads.len() as u32,
+                name.len() as u32,
+                list.len() as u32,
+                rules.len() as u32,
+            ]);
+            self.heads.push_str(&name);
+            list.extend(rules);
+        }
+        words.extend(list);
+        words.into_iter().flat_map(u32::to_le_bytes).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Store;
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let heads = [
+            Head {
+                file: "builtin:a.yaml",
+                id: "a-rule",
+                status: "stable",
+                was: vec!["old", "older"],
+                digest: 0x0123_4567_89ab_cdef,
+                open: true,
+                ..Head::default()
+            },
+            Head {
+                file: "builtin:b c.yaml",
+                id: "b-rule",
+                status: "test",
+                replaced_by: "a-rule",
+                specializes: vec!["a-rule"],
+                kinds: vec!["bug", "warning"],
+                required: 3,
+                ..Head::default()
+            },
+        ];
+        let mut writer = Writer::default();
+        writer.add(
+            "text a",
+            "{a}",
+            &heads[0],
+            [(1, "f"), (8, "said"), (1, "f")].into_iter(),
+        );
+        writer.add("text b", "{b}", &heads[1], [(1, "f"), (1, "e"), (2, "g")].into_iter());
+        let numbers = writer.numbers();
+        let store = Store {
+            texts: &writer.texts,
+            heads: &writer.heads,
+            numbers: &numbers,
+        };
+        assert_eq!(store.len(), 2);
+        assert_eq!((store.text(0), store.json(1)), ("text a", "{b}"));
+        assert_eq!([store.head(0), store.head(1)], heads);
+        let naming = |group, name| store.naming(group, name).collect::<Vec<_>>();
+        assert_eq!(naming(1, "f"), [0, 1]);
+        assert_eq!(naming(1, "e"), [1]);
+        assert_eq!(naming(2, "g"), [1]);
+        assert_eq!(naming(2, "f"), [0; 0]);
+        assert_eq!(naming(9, ""), [0; 0]);
+        let names: Vec<_> = store.names(1).map(|(name, rules)| (name, rules.count())).collect();
+        assert_eq!(names, [("e", 1), ("f", 2)]);
+        assert_eq!(store.names(4).count(), 0);
+    }
+
+    #[test]
+    fn damage_is_no_panic() {
+        for len in [0, 3, 8, 40] {
+            let numbers = vec![0xff; len];
+            let store = Store {
+                texts: "x",
+                heads: "y",
+                numbers: &numbers,
+            };
+            assert_eq!((store.text(1), store.head(1).id), ("", ""));
+        }
+    }
+}
