@@ -40,8 +40,9 @@ pub struct LoadedRule {
     pub(super) head: Head,
     pub(super) digest: u64,
     origin: Origin,
-    rule: OnceLock<Rule>,
-    tree: OnceLock<Option<Node>>,
+    // Boxed, as of most rules neither is ever there.
+    rule: OnceLock<Box<Rule>>,
+    tree: OnceLock<Option<Box<Node>>>,
 }
 
 #[derive(Debug)]
@@ -96,7 +97,7 @@ impl LoadedRule {
             },
             digest: digest_of(text.as_bytes()),
             origin: Origin::Read(text, keys),
-            rule: OnceLock::from(rule),
+            rule: OnceLock::from(Box::new(rule)),
             tree: OnceLock::new(),
         }
     }
@@ -119,7 +120,7 @@ impl LoadedRule {
                 Origin::Read(..) => None,
             };
             // The tests read every shipped rule strictly: one that cannot be read is never built.
-            read.unwrap_or_else(|| Rule::unusable(self.id()))
+            Box::new(read.unwrap_or_else(|| Rule::unusable(self.id())))
         })
     }
 
@@ -172,7 +173,9 @@ impl LoadedRule {
 
     pub(super) fn place(&self, path: &str) -> Option<Place> {
         // Read once more, and only for rules that somebody asks about: most of a knowledge base never matches.
-        let tree = self.tree.get_or_init(|| tree::parse(&self.file, self.text()).0);
+        let tree = self
+            .tree
+            .get_or_init(|| tree::parse(&self.file, self.text()).0.map(Box::new));
         tree.as_ref().map(|tree| tree.locate(path))
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use super::index::Index;
 use super::load::{self, Loading};
@@ -16,7 +17,7 @@ use crate::crash::CrashReport;
 #[derive(Debug)]
 pub struct KnowledgeBase {
     rules: Vec<LoadedRule>,
-    generals: Vec<BTreeSet<usize>>,
+    generals: Generals,
     index: Index,
     digest: String,
 }
@@ -84,12 +85,14 @@ impl KnowledgeBase {
 
     /// The rules, by their place in [`KnowledgeBase::rules`], that a rule explains better, however far.
     pub(super) fn generals(&self, rule: usize) -> Option<&BTreeSet<usize>> {
-        self.generals.get(rule)
+        self.generals.of(rule)
     }
 
     pub(super) fn new(mut rules: Vec<LoadedRule>) -> Self {
-        rules.sort_by(|a, b| a.id().cmp(b.id()));
-        let generals = generals(&rules);
+        if !rules.is_sorted_by(|a, b| a.id() <= b.id()) {
+            rules.sort_by(|a, b| a.id().cmp(b.id()));
+        }
+        let generals = Generals::new(&rules);
         let index = Index::new(
             rules
                 .iter()
@@ -118,40 +121,56 @@ fn digest(rules: &[LoadedRule]) -> String {
     format!("{:016x}", digest_of(&bytes))
 }
 
-/// Follows `specializes` (and from a replacement to what it replaced) to its end, for each rule.
-pub(super) fn generals(rules: &[LoadedRule]) -> Vec<BTreeSet<usize>> {
-    let mut ids: HashMap<&str, usize> = HashMap::with_capacity(rules.len());
-    for (index, loaded) in rules.iter().enumerate() {
-        ids.insert(loaded.id(), index);
-    }
-    for (index, loaded) in rules.iter().enumerate() {
-        for old in &loaded.head.was {
-            ids.entry(old).or_insert(index);
+/// What each rule explains better than, by place: its `specializes`, and what it replaced, however far.
+#[derive(Debug)]
+pub(super) struct Generals {
+    direct: Vec<Vec<usize>>,
+    /// Followed to the end when it is first asked for: few rules ever match.
+    reached: Vec<OnceLock<BTreeSet<usize>>>,
+}
+
+impl Generals {
+    pub(super) fn new(rules: &[LoadedRule]) -> Self {
+        let mut ids: HashMap<&str, usize> = HashMap::with_capacity(rules.len());
+        for (index, loaded) in rules.iter().enumerate() {
+            ids.insert(loaded.id(), index);
+        }
+        for (index, loaded) in rules.iter().enumerate() {
+            for old in &loaded.head.was {
+                ids.entry(old).or_insert(index);
+            }
+        }
+        let mut direct: Vec<Vec<usize>> = rules
+            .iter()
+            .map(|loaded| {
+                let generals = loaded.head.specializes.iter();
+                generals.filter_map(|id| ids.get(id.as_ref()).copied()).collect()
+            })
+            .collect();
+        for (old, loaded) in rules.iter().enumerate() {
+            let replacement = loaded.head.replaced_by.as_ref().and_then(|id| ids.get(id.as_ref()));
+            if let Some(replaced) = replacement.and_then(|&new| direct.get_mut(new)) {
+                replaced.push(old);
+            }
+        }
+        Generals {
+            reached: direct.iter().map(|_| OnceLock::new()).collect(),
+            direct,
         }
     }
-    let mut direct: Vec<BTreeSet<usize>> = rules
-        .iter()
-        .map(|loaded| {
-            let generals = loaded.head.specializes.iter();
-            generals.filter_map(|id| ids.get(id.as_ref()).copied()).collect()
-        })
-        .collect();
-    for (old, loaded) in rules.iter().enumerate() {
-        let replacement = loaded.head.replaced_by.as_ref().and_then(|id| ids.get(id.as_ref()));
-        if let Some(set) = replacement.and_then(|&new| direct.get_mut(new)) {
-            set.insert(old);
-        }
-    }
-    (0..rules.len())
-        .map(|start| {
+
+    /// The places of the rules that the one at `start` explains better than.
+    pub(super) fn of(&self, start: usize) -> Option<&BTreeSet<usize>> {
+        let reached = self.reached.get(start)?;
+        Some(reached.get_or_init(|| {
             let mut reached = BTreeSet::new();
-            let mut open: Vec<usize> = direct.get(start).into_iter().flatten().copied().collect();
+            let mut open: Vec<usize> = self.direct.get(start).into_iter().flatten().copied().collect();
             while let Some(next) = open.pop() {
                 if next != start && reached.insert(next) {
-                    open.extend(direct.get(next).into_iter().flatten());
+                    open.extend(self.direct.get(next).into_iter().flatten());
                 }
             }
             reached
-        })
-        .collect()
+        }))
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::diagnostic::Severity;
 use super::evaluate::{Leaf, leaves};
 use super::loaded::LoadedRule;
-use super::pack::generals;
+use super::pack::Generals;
 use super::schema::Block;
 use super::suggest::nearest;
 
@@ -123,9 +123,9 @@ fn in_cycles(rules: &[LoadedRule]) -> Vec<usize> {
 /// Rules whose every match is also one of a rule that specializes them, and so explains them better.
 fn hidden(rules: &[LoadedRule]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (special, reached) in generals(rules).into_iter().enumerate() {
-        let Some(above) = rules.get(special) else { continue };
-        for general in reached {
+    let generals = Generals::new(rules);
+    for (special, above) in rules.iter().enumerate() {
+        for &general in generals.of(special).into_iter().flatten() {
             let Some(loaded) = rules.get(general) else { continue };
             let replaced = loaded.head.replaced_by.as_deref() == Some(above.id());
             // The tests hold the shipped rules against each other.
