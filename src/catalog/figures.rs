@@ -367,7 +367,7 @@ mod tests {
                 .map(|count| (count.value, count.crashes))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(by(By::Bug), [(None, 4), (Some("r".to_owned()), 4)]);
+        assert_eq!(by(By::Bug), [(Some("r".to_owned()), 4), (None, 4)]);
         assert_eq!(
             by(By::Month),
             [
