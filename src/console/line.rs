@@ -79,7 +79,11 @@ pub fn split(line: &str) -> Prefix<'_> {
 /// is nothing to take off, which is nearly always.
 pub fn clean(line: &str) -> Cow<'_, str> {
     let line = line.trim_end_matches(['\r', '\n']);
-    if !line.bytes().any(|byte| byte < 0x20 && byte != b'\t') {
+    // Without an early end the compiler looks at many bytes at once.
+    let odd = line
+        .bytes()
+        .fold(false, |odd, byte| odd | (byte < 0x20 && byte != b'\t'));
+    if !odd {
         return Cow::Borrowed(line);
     }
     let mut out = String::with_capacity(line.len());

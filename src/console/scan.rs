@@ -70,7 +70,7 @@ pub fn symbol_ref(text: &str) -> Option<SymbolRef<'_>> {
         Some((module, rest)) if is_symbol(module) => (Some(module), rest),
         _ => (None, text),
     };
-    let plus = text.find('+')?;
+    let plus = text.bytes().position(|byte| byte == b'+')?;
     let (symbol, rest) = (text.get(..plus)?, text.get(plus + 1..)?);
     if !is_symbol(symbol) {
         return None;

@@ -41,16 +41,17 @@ pub fn entry(body: &str) -> Option<Entry> {
     if rest.is_empty() {
         return (!entry.marks.is_empty()).then_some(entry);
     }
-    if let Some((frame, from)) = arm(rest) {
-        entry.frame = Some(frame);
-        entry.from = from;
-        return Some(entry);
-    }
     // How some unwinders end a stack: no frame.
     if rest.ends_with(" 0xffffffffffffffff") || rest == "0xffffffffffffffff" {
         return Some(entry);
     }
-    entry.frame = Some(frame(rest)?);
+    (entry.frame, entry.from) = match frame(rest) {
+        Some(frame) => (Some(frame), None),
+        None => {
+            let (frame, from) = arm(rest)?;
+            (Some(frame), from)
+        }
+    };
     Some(entry)
 }
 
@@ -152,7 +153,11 @@ fn frame(text: &str) -> Option<Frame> {
         {
             return None;
         }
-        if symbol.rest.contains("(unreliable)") {
+        let behind = symbol.rest.trim_start();
+        if behind.starts_with("from ") {
+            return None;
+        }
+        if behind.contains("(unreliable)") {
             reliable = false;
         }
         from_symbol(&symbol)

@@ -3,6 +3,7 @@
 //! It must not know which event that is, nor when one ends.
 
 use crate::addr::VirtAddr;
+use crate::crash::machinery::roles;
 use crate::crash::{Access, Detector, Frame, PanicKind};
 
 use super::super::banner;
@@ -11,7 +12,7 @@ use super::super::line::Prefix;
 use super::super::registers::{self, Place, Position, RegisterLine};
 use super::super::scan;
 use super::super::trace;
-use super::label::{asked_for, is_arm_stack, is_history_label, is_task_dump, stack_words, trace_label};
+use super::label::{OTHER_CPU, asked_for, is_arm_stack, is_history_label, is_task_dump, stack_words, trace_label};
 use super::{Dump, Event, MAX_FRAMES, MAX_MODULES, MAX_SECTIONS, NextPlace, Role, Section};
 
 impl Event {
@@ -108,7 +109,7 @@ impl Event {
             self.open_section(Role::Main);
             return true;
         }
-        if let Some(rest) = scan::after(text, "NMI backtrace for cpu ") {
+        if let Some(rest) = scan::after(text, OTHER_CPU) {
             let cpu = scan::leading_decimal(rest).map_or(0, |(cpu, _)| cpu);
             self.open_section(Role::Cpu(cpu));
             return true;
@@ -395,7 +396,13 @@ impl Event {
             return true;
         }
         if let Some(place) = scan::after(text, " at: ").and_then(registers::place) {
-            if headline.place.is_none() && names_a_lock(headline) && (about_held || !text.starts_with('#')) {
+            // Where a helper took the lock, the one that is held already says more.
+            let open = headline.place.as_ref().is_none_or(is_helper);
+            if open
+                && names_a_lock(headline)
+                && (about_held || !text.starts_with('#'))
+                && !(headline.place.is_some() && is_helper(&place))
+            {
                 headline.place = Some(place);
             }
             return true;
@@ -502,6 +509,11 @@ fn fill_wrapped(headline: &mut Headline, section: &mut Section, frame: &Frame) -
         }
         _ => false,
     }
+}
+
+/// Whether a place is in a function that works for its caller.
+fn is_helper(place: &Place) -> bool {
+    place.symbol.as_deref().is_some_and(|symbol| roles(symbol).plumbing())
 }
 
 /// Whether the place where a lock was taken is what an event is about.

@@ -6,15 +6,16 @@ use crate::crash::PanicKind;
 
 use super::super::banner;
 use super::super::headline::{self, Class, Headline};
-use super::super::line::{self, Caller, Prefix};
+use super::super::line::{self, Prefix};
 use super::super::registers;
 use super::super::text::{Boot, Text, with_line};
 use super::Event;
-use super::label::{asked_for, trace_label};
+use super::label::{OTHER_CPU, asked_for, trace_label};
 
 /// Bounds on what one hostile text can make us keep.
 const MAX_EVENTS: usize = 4096;
 const MAX_OPEN: usize = 16;
+const MAX_OTHERS: usize = 1024;
 
 /// An event ends when this many lines in a row have nothing to do with it.
 const QUIET_LINES: usize = 40;
@@ -71,7 +72,7 @@ impl Gatherer {
             self.headline(number, line, headline);
             return;
         }
-        if let Some(event) = self.owner(line.caller) {
+        if let Some(event) = self.owner(line) {
             if event.feed(line) {
                 event.last = number;
                 event.last_seconds = line.seconds.or(event.last_seconds);
@@ -84,20 +85,25 @@ impl Gatherer {
     }
 
     /// The open event that a line belongs to.
-    fn owner(&mut self, caller: Option<Caller>) -> Option<&mut Event> {
-        let Some(caller) = caller else {
+    fn owner(&mut self, line: &Prefix<'_>) -> Option<&mut Event> {
+        let Some(caller) = line.caller else {
             return self.open.last_mut();
         };
         let exact = self.open.iter().rposition(|event| event.caller == Some(caller));
         let at = exact.or_else(|| {
             // Stalls have other CPUs show their stacks; those come under the other CPUs' names.
+            let shows = line.body.contains(OTHER_CPU);
             self.open.iter().rposition(|event| {
                 event.caller.is_none()
-                    || event.headline.class == Class::Lockup
+                    || event.headline.class == Class::Lockup && (shows || event.others.contains(&caller))
                     || event.headline.kind == PanicKind::Unknown
             })
         })?;
-        self.open.get_mut(at)
+        let event = self.open.get_mut(at)?;
+        if exact.is_none() && event.others.len() < MAX_OTHERS && !event.others.contains(&caller) {
+            event.others.push(caller);
+        }
+        Some(event)
     }
 
     fn headline(&mut self, number: usize, line: &Prefix<'_>, headline: Headline) {

@@ -23,6 +23,9 @@ pub fn trace_label(text: &str) -> Option<&str> {
     (text.starts_with("backtrace (") && text.ends_with("):")).then_some("")
 }
 
+/// What heads the stack of a CPU that was sent an NMI to show what it does.
+pub const OTHER_CPU: &str = "NMI backtrace for cpu ";
+
 /// The pid in the kernel debugger's `Stack traceback for pid 1234`.
 pub fn asked_for(text: &str) -> Option<u64> {
     scan::leading_decimal(text.strip_prefix("Stack traceback for pid ")?).map(|(pid, _)| pid)

@@ -141,6 +141,8 @@ pub struct Event {
     /// The machine, as the register dump's form tells.
     pub machine: Option<&'static str>,
     caller: Option<Caller>,
+    /// Other CPUs that show their stacks for it.
+    others: Vec<Caller>,
     reading_modules: bool,
     reading_stack: bool,
     /// The place that the next line names: the last line ended before it.
@@ -181,6 +183,7 @@ impl Event {
             last_cr2: None,
             machine: None,
             caller: line.caller,
+            others: Vec::new(),
             reading_modules: false,
             reading_stack: false,
             next_place: None,

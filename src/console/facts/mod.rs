@@ -88,14 +88,16 @@ pub fn fill_stack(report: &mut CrashReport, event: &Event) {
     report.fault = None;
 }
 
-/// A worker that waits for itself has nothing of its own on the stack: what lockdep saw before tells what it is about.
+/// What lockdep saw before tells what a report is about where a worker waits for itself, with nothing of its own on the
+/// stack; and where a lock that an interrupt takes came before one that it must not: then it is who takes the first.
 fn name_by_history(report: &mut CrashReport, event: &Event) {
     let telling = |frame: &&Frame| {
         let roles = frame.symbol.as_deref().map(roles);
         frame.reliable && !frame.machinery && !frame.inlined && roles.is_some_and(|roles| !roles.plumbing())
     };
     let about_locks = event.headline.detector == Some(Detector::Lockdep) && event.headline.kind == PanicKind::Deadlock;
-    if !about_locks || report.frames.iter().any(|frame| telling(&frame)) {
+    let by_interrupt = event.message.contains("safe lock order detected");
+    if !about_locks || !by_interrupt && report.frames.iter().any(|frame| telling(&frame)) {
         return;
     }
     let history = event.sections.iter().filter(|section| section.role == Role::History);
