@@ -138,6 +138,12 @@ fn what_is_edited_by_hand_is_kept_and_the_rest_follows_its_source() {
     assert_eq!(said["rules"]["updated"], json!(["cbbbbbbbbbbbb-drain-water"]));
     assert!(fs::read_to_string(&b).unwrap().contains("5.15"));
     assert_eq!(fs::read_to_string(&a).unwrap(), edited);
+    // Another fix of what looks the same: neither can be named now.
+    write(folder, "c.patch", &patch('c', "drain_water", &["close_tap", "unplumb"]));
+    let (_, said, _) = import(folder, &["a.patch", "b.patch", "c.patch"]);
+    assert_eq!(said["rules"]["removed"], json!(["cbbbbbbbbbbbb-drain-water"]), "{said}");
+    assert!(!b.exists() && !folder.join("corpus/cbbbbbbbbbbbb-drain-water").exists());
+    assert_eq!(fs::read_to_string(&a).unwrap(), edited);
 }
 
 #[test]

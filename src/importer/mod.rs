@@ -170,6 +170,17 @@ pub fn import(paths: &[PathBuf], base: &KnowledgeBase, target: &Target) -> Resul
         let done = store::write(made, &own, target)?;
         imported.written.entry(done).or_default().push(made.id.clone());
     }
+    let left_out: Vec<String> = imported
+        .left_out
+        .values()
+        .flatten()
+        .map(|(bug, _)| bug.clone())
+        .collect();
+    for id in left_out {
+        if let Some(done) = store::remove(&id, &own, target)? {
+            imported.written.entry(done).or_default().push(id);
+        }
+    }
     for list in imported.left_out.values_mut() {
         list.sort();
         list.dedup();

@@ -96,7 +96,7 @@ pub fn select(
     date: &str,
 ) -> Selected {
     let mut selected = Selected::default();
-    let cases = cases(base, corpus);
+    let cases = cases(base, corpus, &shown);
     let common = count(&shown, others, base, &cases);
     let mut others: Vec<Crash> = others
         .iter()
@@ -230,15 +230,25 @@ fn explains_kinds(rule: &crate::rules::LoadedRule) -> bool {
     rule.rule().scope == Scope::General && !of_machine.iter().any(|folder| rule.file.contains(folder))
 }
 
-/// The crashes of the corpus.
-fn cases(base: &KnowledgeBase, corpus: &Corpus) -> Vec<Crash> {
+/// The crashes of the corpus that are not of this import: its own cases may lie in general rules' folders, too.
+fn cases(base: &KnowledgeBase, corpus: &Corpus, shown: &[Shown]) -> Vec<Crash> {
+    let key = |report: &CrashReport| serde_json::json!([report.panic, report.frames]).to_string();
+    let own: BTreeMap<String, &str> = shown
+        .par_iter()
+        .map(|one| (key(&case::facts(&one.bug, &one.report)), one.bug.id.as_str()))
+        .collect();
     corpus
         .cases
         .par_iter()
         .filter_map(|case| {
             // A case that cannot be read is `rules test`'s to tell.
             let (report, _) = corpus::answer(base, &case.path).ok()??;
-            Some(Crash::of(&case.rule, &report))
+            let owner = own
+                .get(&key(&report))
+                .copied()
+                .filter(|id| !id.is_empty())
+                .unwrap_or(&case.rule);
+            Some(Crash::of(owner, &report))
         })
         .collect()
 }

@@ -19,6 +19,8 @@ pub enum Done {
     Updated,
     /// It says the same as before.
     Same,
+    /// It was there, and cannot be made any more.
+    Removed,
     /// It was changed by hand since it was imported, and was left as it is.
     Kept,
 }
@@ -30,6 +32,7 @@ impl Done {
             Done::New => "new",
             Done::Updated => "updated",
             Done::Same => "unchanged",
+            Done::Removed => "removed",
             Done::Kept => "edited by hand, kept",
         }
     }
@@ -48,6 +51,8 @@ pub struct Made {
 }
 
 const MARK: &str = "# Made by `vmcoroner rules import`, ";
+/// The case of a rule, in its folder of the corpus.
+const CASE: &str = "match-fix-message.json";
 const REST: &str = ". What is changed by hand here is kept.";
 
 /// The rules that were imported before, by id.
@@ -125,7 +130,7 @@ pub fn write(made: &Made, own: &Own, target: &Target) -> Result<Done, ImportErro
         None => target.rules.join(&made.area).join(format!("{}.yaml", made.id)),
     };
     let text = marked(&made.text);
-    let case = target.corpus.join(&made.id).join("match-fix-message.json");
+    let case = target.corpus.join(&made.id).join(CASE);
     let same =
         before.is_some_and(|(_, old)| *old == text) && fs::read_to_string(&case).is_ok_and(|old| old == made.case);
     let done = match before {
@@ -138,6 +143,32 @@ pub fn write(made: &Made, own: &Own, target: &Target) -> Result<Done, ImportErro
         put(&case, &made.case)?;
     }
     Ok(done)
+}
+
+/// Takes away a rule that was imported before and is not made any more, with its case, unless somebody changed it.
+/// `None`: there is none.
+pub fn remove(id: &str, own: &Own, target: &Target) -> Result<Option<Done>, ImportError> {
+    let Some((path, text)) = own.files.get(id) else {
+        return Ok(None);
+    };
+    if !is_untouched(text) {
+        return Ok(Some(Done::Kept));
+    }
+    if !target.dry_run {
+        let folder = target.corpus.join(id);
+        for path in [path, &folder.join(CASE)] {
+            match fs::remove_file(path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    let path = path.clone();
+                    return Err(ImportError::Write { path, source });
+                }
+                _ => {}
+            }
+        }
+        // Somebody's further cases stay, and `rules test` tells of them.
+        let _ = fs::remove_dir(folder);
+    }
+    Ok(Some(Done::Removed))
 }
 
 fn put(path: &Path, text: &str) -> Result<(), ImportError> {
