@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -119,14 +120,42 @@ impl RoleWord {
 
 #[derive(Default)]
 struct Lists {
-    exact: HashMap<&'static str, u8>,
+    exact: HashMap<&'static str, u8, Fast>,
     /// Patterns with a `*` behind two bytes or more, by those: what a name begins with is looked at once.
-    prefixes: HashMap<[u8; 2], Vec<(Glob, u8)>>,
+    prefixes: HashMap<[u8; 2], Vec<(Glob, u8)>, Fast>,
     /// Patterns that begin with a `*`: few.
     globs: Vec<(Glob, u8)>,
     /// Patterns and the name that stands for whatever fits them.
     families: Vec<(Glob, &'static str)>,
 }
+
+/// FNV-1a: the keys are constant and short, so that no text can make them collide.
+#[derive(Clone, Copy)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {
+        // The length of an array, the same for all.
+    }
+}
+
+type Fast = BuildHasherDefault<Fnv>;
 
 static LISTS: LazyLock<Lists> = LazyLock::new(|| {
     // The data is part of the program and a test reads it; were it broken after all, nothing would be plumbing.

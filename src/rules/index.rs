@@ -220,8 +220,11 @@ impl Index {
                 definite |= LOG;
             }
             let titles = log.earlier.iter().map(|event| event.title.as_str());
-            let lines = log.tail.iter().map(String::as_str).chain(titles);
-            self.log.search(lines, &mut |rules| hit(LOG, rules));
+            let lines: Vec<&str> = log.tail.iter().map(String::as_str).chain(titles).collect();
+            // One long search costs less than many short ones.
+            let text = lines.join("\n");
+            self.log
+                .search(std::iter::once(text.as_str()), &mut |rules| hit(LOG, rules));
         }
         let kind = report.panic.as_ref().map_or(PanicKind::Unknown, |panic| panic.kind);
         let kind = if kind == PanicKind::Unknown {
