@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use keys::{Keys, Tree};
 use serde::Deserialize;
 use serde_yaml::Value;
-use store::Head;
+use store::{Facets, Head};
 use store_writer::Writer;
 
 impl Tree for Value {
@@ -147,10 +147,12 @@ impl Shipped {
             replaced_by: &replaced_by,
             was: was.iter().map(String::as_str).collect(),
             specializes: specializes.iter().map(String::as_str).collect(),
-            kinds: self.keys.kinds.iter().map(Cow::as_ref).collect(),
             digest: digest(self.text.as_bytes()),
+        };
+        let facets = Facets {
             open: self.keys.open,
             required: required.fold(0, |groups, key| groups | key.group),
+            kinds: self.keys.kinds.iter().map(Cow::as_ref).collect(),
         };
         let mut names: Vec<(u8, Cow<'_, str>)> = Vec::new();
         for key in self.keys.keys.iter() {
@@ -159,7 +161,7 @@ impl Shipped {
             }
         }
         let names = names.iter().map(|(group, name)| (*group, name.as_ref()));
-        writer.add(&self.text, &self.json, &head, names);
+        writer.add((&self.text, &self.json), &head, &facets, names);
     }
 }
 

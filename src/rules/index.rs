@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
@@ -39,8 +40,10 @@ struct Texts {
     literals: Vec<String>,
     rules: Vec<Vec<u32>>,
     places: HashMap<String, usize>,
-    /// Built when the first report comes. `None` inside: too large, so that every rule must be asked.
+    /// Built when there is much to search. `None` inside: too large, so that every rule must be asked.
     automaton: OnceLock<Option<AhoCorasick>>,
+    /// Bytes searched so far, times literals.
+    searched: AtomicUsize,
 }
 
 impl Texts {
@@ -57,7 +60,20 @@ impl Texts {
 
     /// Calls `found` with the rules of every literal that one of the lines holds.
     fn search<'t>(&self, lines: impl Iterator<Item = &'t str>, found: &mut dyn FnMut(&[u32])) {
+        /// From so many bytes times literals on an automaton is worth being built: it takes as long as searching these.
+        const WORTH_IT: usize = 256 << 10;
         if self.literals.is_empty() {
+            return;
+        }
+        let lines: Vec<&str> = lines.collect();
+        let bytes: usize = lines.iter().map(|line| line.len()).sum();
+        let work = bytes.saturating_mul(self.literals.len());
+        if self.searched.fetch_add(work, Ordering::Relaxed).saturating_add(work) < WORTH_IT {
+            for (literal, rules) in self.literals.iter().zip(&self.rules) {
+                if lines.iter().any(|line| line.contains(literal.as_str())) {
+                    found(rules);
+                }
+            }
             return;
         }
         // A full table would search a little faster, and takes longer to build than most reports take to search.
@@ -130,17 +146,17 @@ impl Index {
     }
 
     fn add_shipped(&mut self, rule: u32, number: usize) -> (u8, u64) {
-        let head = SHIPPED.head(number);
+        let facets = SHIPPED.facets(number);
         if self.places.len() <= number {
             self.places.resize(number + 1, Self::NOWHERE);
         }
         if let Some(place) = self.places.get_mut(number) {
             *place = rule;
         }
-        if head.open {
+        if facets.open {
             self.open.push(rule);
         }
-        (head.required, kind_bits(head.kinds.into_iter()))
+        (facets.required, kind_bits(facets.kinds))
     }
 
     /// Texts are searched for all at once, whoever asks for them.

@@ -12,6 +12,17 @@ const NAME: usize = 5;
 /// Words before the first record: how many rules, how many names.
 const START: usize = 2;
 
+/// What the index needs of a rule.
+#[derive(Debug)]
+pub struct Facets<K> {
+    /// See [`Keys::open`](super::keys::Keys::open).
+    pub open: bool,
+    /// The groups in which it requires something that it names.
+    pub required: u8,
+    /// The kinds of crash that it asks for.
+    pub kinds: K,
+}
+
 /// What must be known of a rule before it is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head<'t> {
@@ -27,14 +38,8 @@ pub struct Head<'t> {
     pub was: Vec<&'t str>,
     /// The ids of more general rules.
     pub specializes: Vec<&'t str>,
-    /// The kinds of crash that it asks for.
-    pub kinds: Vec<&'t str>,
     /// The digest of its text.
     pub digest: u64,
-    /// See [`Keys::open`](super::keys::Keys::open).
-    pub open: bool,
-    /// The groups in which it requires something that it names.
-    pub required: u8,
 }
 
 /// The three parts.
@@ -77,12 +82,26 @@ impl<'t> Store<'t> {
         Self::part(self.texts, self.rule(number, 2), self.rule(number, 3))
     }
 
+    fn fields(&self, number: usize) -> std::str::Split<'t, char> {
+        Self::part(self.heads, self.rule(number, 4), self.rule(number, 5)).split('\n')
+    }
+
+    /// What the index needs of a rule.
+    pub fn facets(&self, number: usize) -> Facets<impl Iterator<Item = &'t str> + use<'t>> {
+        let flags = self.rule(number, 8);
+        let kinds = self.fields(number).next().unwrap_or_default();
+        Facets {
+            open: flags & 1 != 0,
+            required: (flags >> 8) as u8,
+            kinds: kinds.split(' ').filter(|kind| !kind.is_empty()),
+        }
+    }
+
     /// What must be known of a rule.
     pub fn head(&self, number: usize) -> Head<'t> {
-        let mut fields = Self::part(self.heads, self.rule(number, 4), self.rule(number, 5)).split('\n');
+        let mut fields = self.fields(number).skip(1);
         let mut next = || fields.next().unwrap_or_default();
         let words = |field: &'t str| field.split(' ').filter(|word| !word.is_empty()).collect();
-        let flags = self.rule(number, 8);
         Head {
             file: next(),
             id: next(),
@@ -90,10 +109,7 @@ impl<'t> Store<'t> {
             replaced_by: next(),
             was: words(next()),
             specializes: words(next()),
-            kinds: words(next()),
             digest: self.rule(number, 6) as u64 | (self.rule(number, 7) as u64) << 32,
-            open: flags & 1 != 0,
-            required: (flags >> 8) as u8,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::store::{Head, RULE};
+use super::store::{Facets, Head, RULE};
 
 /// A store under construction.
 #[derive(Debug, Default)]
@@ -16,17 +16,23 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Adds a rule; `names` are those of its predicates with their groups.
-    pub fn add<'n>(&mut self, text: &str, json: &str, head: &Head<'_>, names: impl Iterator<Item = (u8, &'n str)>) {
+    /// Adds a rule, whose file is `text` and says as JSON `json`; `names` are those of its predicates with their groups.
+    pub fn add<'n>(
+        &mut self,
+        (text, json): (&str, &str),
+        head: &Head<'_>,
+        facets: &Facets<Vec<&str>>,
+        names: impl Iterator<Item = (u8, &'n str)>,
+    ) {
         let number = (self.rules.len() / RULE) as u32;
         let fields = [
+            &*facets.kinds.join(" "),
             head.file,
             head.id,
             head.status,
             head.replaced_by,
             &head.was.join(" "),
             &head.specializes.join(" "),
-            &head.kinds.join(" "),
         ];
         for part in [text, json] {
             self.rules.extend([self.texts.len() as u32, part.len() as u32]);
@@ -35,7 +41,7 @@ impl Writer {
         let fields = fields.join("\n");
         self.rules.extend([self.heads.len() as u32, fields.len() as u32]);
         self.heads.push_str(&fields);
-        let flags = u32::from(head.open) | u32::from(head.required) << 8;
+        let flags = u32::from(facets.open) | u32::from(facets.required) << 8;
         self.rules
             .extend([head.digest as u32, (head.digest >> 32) as u32, flags]);
         for (group, name) in names {
@@ -81,7 +87,6 @@ mod tests {
                 status: "stable",
                 was: vec!["old", "older"],
                 digest: 0x0123_4567_89ab_cdef,
-                open: true,
                 ..Head::default()
             },
             Head {
@@ -90,19 +95,20 @@ mod tests {
                 status: "test",
                 replaced_by: "a-rule",
                 specializes: vec!["a-rule"],
-                kinds: vec!["bug", "warning"],
-                required: 3,
                 ..Head::default()
             },
         ];
+        let facets = |open, required, kinds| Facets { open, required, kinds };
         let mut writer = Writer::default();
+        let names = [(1, "f"), (8, "said"), (1, "f")];
         writer.add(
-            "text a",
-            "{a}",
+            ("text a", "{a}"),
             &heads[0],
-            [(1, "f"), (8, "said"), (1, "f")].into_iter(),
+            &facets(true, 0, vec![]),
+            names.into_iter(),
         );
-        writer.add("text b", "{b}", &heads[1], [(1, "f"), (1, "e"), (2, "g")].into_iter());
+        let (both, names) = (vec!["bug", "warning"], [(1, "f"), (1, "e"), (2, "g")]);
+        writer.add(("text b", "{b}"), &heads[1], &facets(false, 3, both), names.into_iter());
         let numbers = writer.numbers();
         let store = Store {
             texts: &writer.texts,
@@ -112,6 +118,12 @@ mod tests {
         assert_eq!(store.len(), 2);
         assert_eq!((store.text(0), store.json(1)), ("text a", "{b}"));
         assert_eq!([store.head(0), store.head(1)], heads);
+        let (a, b) = (store.facets(0), store.facets(1));
+        assert_eq!((a.open, a.required, a.kinds.count()), (true, 0, 0));
+        assert_eq!(
+            (b.open, b.required, b.kinds.collect::<Vec<_>>()),
+            (false, 3, vec!["bug", "warning"])
+        );
         let naming = |group, name| store.naming(group, name).collect::<Vec<_>>();
         assert_eq!(naming(1, "f"), [0, 1]);
         assert_eq!(naming(1, "e"), [1]);
