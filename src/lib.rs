@@ -20,6 +20,7 @@
 //! - [`corpus`]: crashes that prove the rules; reads them through `extract`.
 //! - [`importer`]: fixes and the crashes that they quote → rules with their cases.
 //! - [`scan`]: all crashes of an archive, labelled, in parallel and in order.
+//! - [`mod@watch`]: dumps as they land in folders: which are whole, and which are answered.
 //! - [`catalog`]: rows, reports and verdicts of every crash ever scanned, in one SQLite file.
 //! - [`output`]: verdicts and reports for people and machines.
 //! - [`cli`]: the command line; holds no logic that a library user would miss.
@@ -43,3 +44,4 @@ pub mod kernel;
 pub mod output;
 pub mod rules;
 pub mod scan;
+pub mod watch;

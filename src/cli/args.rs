@@ -1,6 +1,7 @@
 //! What can be typed.
 
 pub mod archive;
+pub mod fleet;
 
 use std::path::PathBuf;
 
@@ -69,6 +70,16 @@ pub enum Command {
     Read(Read),
     /// Cut a dump down to what its report was read from: a small dump that gives the same report
     Capsule(Capsule),
+    /// Turn rows of many crashes into one HTML file that can be mailed
+    Report(fleet::Report),
+    /// Label dumps as they land in folders
+    Watch(fleet::Watch),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man(fleet::ManPages),
+    /// Print a shell's completions
+    #[command(hide = true)]
+    Completions(fleet::Completions),
     /// Look after the knowledge base
     Rules(Rules),
     /// Print a JSON Schema

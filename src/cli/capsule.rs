@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Outcome;
 use super::args::Capsule;
 use super::knowledge::load;
-use super::sink::Sink;
+use super::{sink::Sink, whole_file};
 use crate::capsule::{self, Options};
 use crate::extract::{self, Depth, Job};
 use crate::output::contents;
@@ -46,22 +46,13 @@ fn make(arguments: &Capsule, output: &Path, sink: &mut Sink) -> Result<(), Strin
     // What a team's own rules ask of memory must be in it, too.
     let base = load(&arguments.rules, sink).ok_or_else(|| "no capsule without the rules that it is for".to_owned())?;
     let made = capsule::make(&parts, &base, options).map_err(|error| error.to_string())?;
-    write(output, &made.bytes).map_err(|error| format!("cannot write {}: {error}", output.display()))?;
+    whole_file::write(output, |file| file.write_all(&made.bytes))?;
     sink.write(&contents::page(
         &output.display().to_string(),
         made.bytes.len() as u64,
         &made.facts,
         &made.report,
     ));
-    Ok(())
-}
-
-/// Writes the whole file or none.
-fn write(output: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    file.persist(output).map_err(|error| error.error)?;
     Ok(())
 }
 

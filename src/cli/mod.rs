@@ -6,6 +6,7 @@ mod compare;
 mod extract;
 mod group;
 mod identify;
+mod install;
 mod jobs;
 mod knowledge;
 mod log;
@@ -13,11 +14,14 @@ mod merge;
 mod progress;
 mod read;
 mod relabel;
+mod report;
 mod rules;
 mod scan;
 mod sink;
 mod stats;
 mod sym;
+mod watch;
+mod whole_file;
 mod worker;
 
 use std::process::ExitCode;
@@ -89,6 +93,10 @@ pub fn main() -> ExitCode {
         Command::Sym(arguments) => sym::run(arguments, &mut sink),
         Command::Read(arguments) => read::run(arguments, &mut sink),
         Command::Capsule(arguments) => capsule::run(arguments, &mut sink),
+        Command::Report(arguments) => report::run(arguments, &mut sink),
+        Command::Watch(arguments) => watch::run(arguments, &mut sink),
+        Command::Man(arguments) => install::man(arguments, &mut sink),
+        Command::Completions(arguments) => install::completions(arguments, &mut sink),
         Command::Rules(arguments) => rules::run(arguments, &mut sink),
         Command::Schema(arguments) => rules::schema(arguments, &mut sink),
     };

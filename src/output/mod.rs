@@ -1,4 +1,4 @@
-//! Verdicts and reports for people and machines: the terminal, JSON, JSON Lines.
+//! Verdicts and reports for people and machines: the terminal, JSON, JSON Lines, HTML.
 //!
 //! It must not decide anything: it prints what `extract` and `rules` found.
 
@@ -7,10 +7,12 @@ pub mod costs;
 pub mod crash;
 pub mod facts;
 pub mod figures;
+pub mod html;
 pub mod json;
 pub mod likeness;
 pub mod page;
 pub mod rows;
 pub mod rules;
 pub mod sarif;
+pub mod steps;
 pub mod verdict;

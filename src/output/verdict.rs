@@ -1,10 +1,11 @@
 //! The verdict for people: which bug it is, why, where it is written up, what to do, what was not known.
 
-use super::crash::{crash, missing, setting};
+use super::crash::{crash, missing};
 use super::page::{Page, Tone};
-use crate::crash::{CrashReport, SettingValue};
+use super::steps;
+use crate::crash::CrashReport;
 use crate::rules::advice::Advice;
-use crate::rules::schema::{Effect, Scope, Status};
+use crate::rules::schema::{Scope, Status};
 use crate::rules::{Answer, Evidence, Identification, Match, Near, Part, Tier};
 
 /// Writes one input's answer on a page: verdict first.
@@ -151,98 +152,23 @@ fn with_found(row: &Evidence) -> String {
 
 /// What can be done on the running machine, with the value it had; then what lasts.
 fn mitigations(page: &mut Page, all: &[Advice]) {
-    let mut label = "do now";
-    for advice in all
-        .iter()
-        .filter(|advice| !advice.sysfs.is_empty() || !advice.sysctl.is_empty())
-    {
-        page.item(label, effect(advice), Tone::Strong, &what(advice));
-        label = "";
-        let now = |name: &str| advice.now.get(name).map(|value| format!("now {}", setting(value)));
-        for (path, value) in &advice.sysfs {
-            page.command(&format!("echo {} > {path}", setting(value)), &remark([now(path)]));
-        }
-        for (name, value) in &advice.sysctl {
-            let (command, hint) = match value {
-                SettingValue::Text(way) if way == "raise" || way == "lower" => {
-                    (format!("sysctl {name}"), Some(format!("{way} it")))
-                }
-                SettingValue::Numbers(_) => (format!("sysctl -w {name}='{}'", setting(value)), None),
-                _ => (format!("sysctl -w {name}={}", setting(value)), None),
+    for (label, steps) in [("do now", steps::now(all)), ("for good", steps::lasting(all))] {
+        for (index, step) in steps.iter().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            let tone = if step.effect.is_empty() {
+                Tone::Plain
+            } else {
+                Tone::Strong
             };
-            page.command(&command, &remark([hint, now(name)]));
+            page.item(label, step.effect, tone, &step.what);
+            for (command, remark) in &step.commands {
+                let remark = match remark.as_str() {
+                    "" => String::new(),
+                    remark => format!("   # {remark}"),
+                };
+                page.command(command, &remark);
+            }
         }
-    }
-    let mut label = "for good";
-    let mut lasting = |page: &mut Page, advice: &Advice, text: &str| {
-        page.item(label, effect(advice), Tone::Strong, text);
-        label = "";
-    };
-    for advice in all {
-        for target in &advice.upgrade {
-            lasting(
-                page,
-                advice,
-                &format!("upgrade to {} ({}) or newer", target.to, target.stream),
-            );
-        }
-        for word in &advice.boot {
-            let option = word.split('=').next().unwrap_or(word);
-            let now = advice
-                .now
-                .get(option)
-                .map(|value| format!(" (now {})", setting(value)))
-                .unwrap_or_default();
-            lasting(page, advice, &format!("boot with {word}{now}"));
-        }
-        for (name, value) in &advice.module_option {
-            let option = name.replacen('.', " ", 1);
-            lasting(
-                page,
-                advice,
-                &format!("options {option}={} in /etc/modprobe.d", setting(value)),
-            );
-        }
-        let immediate = !advice.sysfs.is_empty() || !advice.sysctl.is_empty();
-        let named = immediate || !advice.upgrade.is_empty() || !advice.boot.is_empty();
-        for text in [&advice.config, &advice.hardware].into_iter().flatten() {
-            lasting(page, advice, &format!("{}: {text}", what(advice)));
-        }
-        if !named && advice.config.is_none() && advice.hardware.is_none() && advice.module_option.is_empty() {
-            lasting(page, advice, &what(advice));
-        }
-    }
-    if all.iter().any(|advice| !advice.sysctl.is_empty()) {
-        page.item(label, "", Tone::Plain, "keep the sysctls in /etc/sysctl.d");
-    }
-}
-
-fn effect(advice: &Advice) -> &'static str {
-    match advice.effect {
-        Effect::Fixes => "fixes",
-        Effect::Avoids => "avoids",
-        Effect::Reduces => "reduces",
-    }
-}
-
-/// The advice's words, with its note and with the condition that could not be checked.
-fn what(advice: &Advice) -> String {
-    let mut text = advice.what.clone();
-    if let (Some(Answer::Unknown), Some(when)) = (advice.applies, &advice.when) {
-        text.push_str(&format!(", if {when} (not known here)"));
-    }
-    if let Some(note) = &advice.note {
-        text.push_str(&format!(" ({note})"));
-    }
-    text
-}
-
-fn remark<const N: usize>(parts: [Option<String>; N]) -> String {
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() {
-        String::new()
-    } else {
-        format!("   # {}", parts.join(", "))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Kleene's three-valued logic: yes, no, and not known.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a predicate answers. A fact that the report lacks is unknown, never no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// It holds.

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::advice::{Advice, advice};
 use super::affected::{Ceiling, Standing, standing};
@@ -19,7 +19,7 @@ use super::stats::Stats;
 use crate::crash::{CrashReport, Probe};
 
 /// How sure a match is. The order is the order of output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// The signature holds, something confirms it, nothing speaks against it, and the release is known to have the bug.
@@ -80,7 +80,7 @@ pub struct Match {
 }
 
 /// A rule that might hold, if only the report said more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Near {
     /// The rule's id.
     pub rule: String,
@@ -91,14 +91,14 @@ pub struct Near {
 }
 
 /// A predicate that could not be answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingEvidence {
     /// The predicate as the rule words it.
     pub predicate: String,
     /// What would answer it.
     pub needs: String,
     /// The rule file's line.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
 }
 

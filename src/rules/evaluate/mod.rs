@@ -13,7 +13,7 @@ mod wording;
 use std::cell::OnceCell;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use leaf::Leaf;
 
@@ -42,27 +42,27 @@ impl fmt::Debug for Context<'_> {
 }
 
 /// One predicate's answer, and what it rests on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The predicate as the rule words it: `fault: down_read_trylock`.
     pub predicate: String,
     /// Its answer.
     pub answer: Answer,
     /// What the report holds there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
     /// The rule file's line.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// Whether the rule needs it or is confirmed by it.
     pub part: Part,
     /// Where the answer is unknown: what would supply it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs: Option<String>,
 }
 
 /// The part of a rule that a predicate belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     /// All of these must hold.

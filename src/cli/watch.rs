@@ -1,0 +1,147 @@
+//! `vmcoroner watch`: labels dumps as they land.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::args::Format;
+use super::args::fleet::Watch as Arguments;
+use super::knowledge::load;
+use super::sink::Sink;
+use super::{Outcome, jobs, scan, whole_file};
+use crate::archive::Entry;
+use crate::output::page::Page;
+use crate::output::rows;
+use crate::rules::KnowledgeBase;
+use crate::scan::{Labelled, Status};
+use crate::watch::{self, Watch};
+
+/// How often a hook is asked whether it has ended.
+const ASKED: Duration = Duration::from_millis(50);
+
+/// Watches until nobody listens any more; with `--once` until everything that is there is labelled.
+pub fn run(arguments: &Arguments, sink: &mut Sink) -> Outcome {
+    let Some(base) = load(&arguments.rules, sink) else {
+        return Outcome::Failed;
+    };
+    if let Some(folder) = arguments.folders.iter().find(|folder| !folder.is_dir()) {
+        sink.error(&format!("{}: not a folder that can be watched", folder.display()));
+        return Outcome::Failed;
+    }
+    let settle = Duration::from_secs(arguments.settle);
+    let mut watch = Watch::new(&arguments.folders, settle);
+    let mut worst = Outcome::Found;
+    loop {
+        let (mut found, waiting) = watch.look();
+        // What was answered before this process began is not new.
+        found.retain(|entry| !watch::is_answered(entry));
+        jobs::in_order(
+            &found,
+            |entry| scan::read(entry, &base),
+            |entry, rows| {
+                let failed = |error: String| vec![Labelled::failed(&entry.name, error, true)];
+                for row in rows.unwrap_or_else(failed) {
+                    worst = worst.max(outcome(&row));
+                    worst = worst.max(tell(entry, &row, arguments, &base, sink));
+                }
+                !sink.is_closed()
+            },
+        );
+        sink.flush();
+        if sink.is_closed() || (arguments.once && !waiting) {
+            return worst;
+        }
+        let pause = Duration::from_secs(arguments.interval);
+        // A run that ends need not wait longer than it takes to see that nothing is written any more.
+        thread::sleep(if arguments.once { pause.min(settle) } else { pause });
+    }
+}
+
+fn outcome(row: &Labelled) -> Outcome {
+    match row.row.status {
+        Status::Known => Outcome::Found,
+        Status::Unknown | Status::NoCrash => Outcome::NotFound,
+        Status::Failed => Outcome::Failed,
+    }
+}
+
+/// Prints the row, writes it beside the dump, hands it to the hook.
+fn tell(entry: &Entry, row: &Labelled, arguments: &Arguments, base: &KnowledgeBase, sink: &mut Sink) -> Outcome {
+    let line = row.row.line();
+    match arguments.format {
+        Format::Json | Format::Jsonl => sink.write(&line),
+        Format::Human => {
+            let mut page = Page::new();
+            rows::human(&mut page, row);
+            sink.write(&page.finish());
+        }
+    }
+    // Without a report nothing is known that would be worth keeping, and the next run may have better luck.
+    let written = match entry.parts.first() {
+        Some(dump) if arguments.write && row.row.status != Status::Failed => write(&dump.path, &line),
+        _ => Ok(()),
+    };
+    let hooked = match &arguments.hook {
+        Some(hook) => run_hook(hook, row, &line, base, Duration::from_secs(arguments.hook_timeout)),
+        None => Ok(()),
+    };
+    let mut worst = Outcome::Found;
+    for error in [written, hooked].into_iter().filter_map(Result::err) {
+        sink.error(&error);
+        worst = Outcome::Failed;
+    }
+    worst
+}
+
+/// Writes the answer, readable for those who may read the dump.
+fn write(dump: &Path, line: &str) -> Result<(), String> {
+    let answer = watch::answer_path(dump);
+    let mode = dump.metadata().ok().map(|data| data.permissions());
+    whole_file::write(&answer, |file| {
+        if let Some(mode) = mode {
+            file.get_ref().as_file().set_permissions(mode)?;
+        }
+        file.write_all(line.as_bytes())
+    })
+}
+
+/// Runs the hook with the row on its standard input; ends it when it takes too long.
+fn run_hook(hook: &str, row: &Labelled, line: &str, base: &KnowledgeBase, limit: Duration) -> Result<(), String> {
+    let failed = |why: String| format!("the hook `{hook}` failed for {}: {why}", row.row.input);
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", hook])
+        .env("VMCORONER_INPUT", row.row.input.replace('\0', ""))
+        .env("VMCORONER_STATUS", row.row.status.word())
+        .env("VMCORONER_RULE", row.facts.rule.as_deref().unwrap_or_default())
+        .env("VMCORONER_RULES_DIGEST", base.digest())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    if let Some(mut input) = child.stdin.take() {
+        let line = line.to_owned();
+        // A hook that does not read must not stop us; nor must one that leaves its input to a process of its own.
+        thread::spawn(move || input.write_all(line.as_bytes()));
+    }
+    let began = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(failed(status.to_string())),
+            Ok(None) if began.elapsed() < limit => thread::sleep(ASKED),
+            Ok(None) => {
+                // With all that it started. It has ended by itself just now, or it does now.
+                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                let _ = child.wait();
+                return Err(failed(format!("it took more than {} s", limit.as_secs())));
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        }
+    }
+}

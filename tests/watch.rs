@@ -1,0 +1,139 @@
+//! `vmcoroner watch` through the binary.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::vmcoroner;
+use serde_json::Value;
+
+const DUMP: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/corpus/anon-vma-root-null/match-6.1-anonvma.capsule"
+);
+
+/// A folder as kdump lays it out: one dump that is whole, one that is being written.
+fn crashes() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, file) in [("127.0.0.1-a", "vmcore"), ("127.0.0.1-b", "vmcore-incomplete")] {
+        fs::create_dir(folder.path().join(name)).expect("a folder");
+        fs::copy(DUMP, folder.path().join(name).join(file)).expect("a dump");
+    }
+    fs::write(folder.path().join("127.0.0.1-a/.vmcore.tmp"), "KDUMP   ").expect("a file");
+    folder
+}
+
+fn rows(output: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(output);
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a row"))
+        .collect()
+}
+
+fn once(folder: &Path, more: &[&str]) -> (i32, Vec<Value>) {
+    let output = vmcoroner()
+        .args([
+            "watch",
+            "--once",
+            "--settle",
+            "1",
+            "--interval",
+            "1",
+            "--format",
+            "jsonl",
+        ])
+        .args(more)
+        .arg(folder)
+        .output()
+        .expect("the binary runs");
+    (output.status.code().unwrap_or(-1), rows(&output.stdout))
+}
+
+#[test]
+fn what_is_whole_is_labelled_once_and_its_answer_stands_beside_it() {
+    let folder = crashes();
+    let (code, rows) = once(folder.path(), &["--write"]);
+    assert_eq!((code, rows.len()), (1, 1), "{rows:?}");
+    let dump = folder.path().join("127.0.0.1-a/vmcore");
+    assert_eq!(rows[0]["input"], dump.display().to_string());
+    assert_eq!(rows[0]["status"], "unknown");
+    let answer = dump.with_file_name("vmcoroner.json");
+    let told: Value = serde_json::from_slice(&fs::read(&answer).expect("the answer")).expect("JSON");
+    assert_eq!(told, rows[0]);
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions();
+    assert_eq!(mode(&answer), mode(&dump));
+    // Answered: not new. Written again: new.
+    assert_eq!(once(folder.path(), &["--write"]), (0, Vec::new()));
+    let later = std::time::SystemTime::now() + Duration::from_secs(5);
+    let file = fs::File::options().write(true).open(&dump).expect("the dump");
+    file.set_modified(later).expect("its time");
+    assert_eq!(once(folder.path(), &["--write"]).1.len(), 1);
+    let names: Vec<_> = fs::read_dir(dump.parent().expect("a folder"))
+        .expect("the folder")
+        .collect();
+    assert_eq!(names.len(), 3, "dump, answer, the hidden file: {names:?}");
+}
+
+#[test]
+fn the_hook_gets_the_row_on_its_standard_input() {
+    let folder = crashes();
+    let kept = folder.path().join("kept");
+    let hook = format!("cat > '{}'; test \"$VMCORONER_STATUS\" = unknown", kept.display());
+    let (code, rows) = once(folder.path(), &["--hook", &hook]);
+    assert_eq!(code, 1);
+    let got: Value = serde_json::from_slice(&fs::read(&kept).expect("what the hook got")).expect("JSON");
+    assert_eq!(got, rows[0]);
+}
+
+#[test]
+fn a_hook_that_fails_or_hangs_is_told_and_costs_no_more_than_its_time() {
+    for hook in ["exit 3", "sleep 600; true"] {
+        let folder = crashes();
+        let began = Instant::now();
+        let (code, rows) = once(folder.path(), &["--hook", hook, "--hook-timeout", "1"]);
+        assert_eq!((code, rows.len()), (2, 1), "{hook}");
+        assert!(began.elapsed() < Duration::from_secs(50), "{hook}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error() {
+    assert_eq!(once(Path::new("not-there"), &[]).0, 2);
+}
+
+/// Ends the process however the test ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_dump_that_lands_later_is_labelled_when_it_gets_its_final_name() {
+    let folder = crashes();
+    let child = Command::new(env!("CARGO_BIN_EXE_vmcoroner"))
+        .args(["watch", "--write", "--settle", "1", "--interval", "1"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let _child = Ended(child);
+    let answered = |path: PathBuf| {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !path.exists() {
+            assert!(Instant::now() < until, "{} is not written", path.display());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    answered(folder.path().join("127.0.0.1-a/vmcoroner.json"));
+    let second = folder.path().join("127.0.0.1-b");
+    assert!(!second.join("vmcoroner.json").exists());
+    fs::rename(second.join("vmcore-incomplete"), second.join("vmcore")).expect("it can be renamed");
+    answered(second.join("vmcoroner.json"));
+}
