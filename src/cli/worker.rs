@@ -1,8 +1,10 @@
 //! `vmcoroner worker`: one request a line, answers as they come, for the scan and for other engines.
 
 use std::io;
+use std::thread;
+use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, getppid, setrlimit};
 
 use super::Outcome;
 use super::args::archive::Worker;
@@ -23,8 +25,7 @@ pub fn run(arguments: &Worker, sink: &mut Sink) -> Outcome {
             return Outcome::Failed;
         }
     }
-    // A worker whose supervisor was killed must not go on with a dump that nobody waits for. Not had everywhere.
-    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    end_with_supervisor();
     let Some(base) = load(&arguments.rules, sink) else {
         return Outcome::Failed;
     };
@@ -41,6 +42,22 @@ pub fn run(arguments: &Worker, sink: &mut Sink) -> Outcome {
             Outcome::Failed
         }
     }
+}
+
+/// A worker whose supervisor was killed must not go on with a dump that nobody waits for.
+///
+/// `PR_SET_PDEATHSIG` would not do: it tells of the end of the thread that started the worker, which may come long
+/// before the supervisor's.
+fn end_with_supervisor() {
+    const EVERY: Duration = Duration::from_millis(500);
+    let supervisor = getppid();
+    // Where no thread can be had, the worker ends when it wants to answer.
+    let _ = thread::Builder::new().spawn(move || {
+        while getppid() == supervisor {
+            thread::sleep(EVERY);
+        }
+        std::process::exit(2);
+    });
 }
 
 /// Standard output, each line at once.

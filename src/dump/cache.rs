@@ -57,19 +57,22 @@ impl<V: Clone> BlockCache<V> {
     }
 
     /// The value of block `key`, made by `load` when it is not there. Failures are not kept.
+    ///
+    /// Who wants a block that is just being loaded waits for it: so no block is read twice, and what was read in all
+    /// does not depend on chance. `load` must not ask this cache.
     pub(super) fn get_or_load<E>(&self, key: u64, load: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
-        if let Some(value) = self.get(key) {
-            return Ok(value);
-        }
-        // Loading outside the lock: two threads may decode the same block, neither waits for the other.
-        let value = load()?;
-        let Some(set) = self.set(key) else {
-            return Ok(value);
-        };
+        let Some(set) = self.set(key) else { return load() };
         let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
+        set.clock += 1;
+        let now = set.clock;
+        if let Some(entry) = set.entries.iter_mut().find(|entry| entry.key == key) {
+            entry.used = now;
+            return Ok(entry.value.clone());
+        }
+        let value = load()?;
         let entry = Entry {
             key,
-            used: set.clock,
+            used: now,
             value: value.clone(),
         };
         if set.entries.len() < WAYS {
