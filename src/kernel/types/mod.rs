@@ -4,8 +4,6 @@
 //! line whose layouts were frozen. "Not known here" is a normal answer everywhere; nothing may guess.
 
 mod btf;
-#[cfg(test)]
-mod btf_tests;
 mod el7;
 mod known;
 mod path;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::btf::Btf;
-use super::{Bits, Kind, Member, Types};
+use super::Btf;
 use crate::addr::VirtAddr;
 use crate::kernel::access::KernelMemory;
 use crate::kernel::access::test_memory::TestMemory;
+use crate::kernel::types::{Bits, Kind, Member, Types};
 
 const AT: u64 = 0xffff_ffff_8260_0000;
 
