@@ -4,7 +4,10 @@
 //!
 //! ```text
 //! input → dump → kernel ─┐
-//!                console ┴→ extract → crash::CrashReport → rules → corpus → importer → output → cli
+//!                console ┴→ extract → crash::CrashReport ─┬→ rules ─┬→ corpus → importer
+//!                              └→ capsule                 │         └→ scan → catalog
+//!                                                         └→ grouping  ↑ archive → watch
+//! all of these → output → cli
 //! ```
 //!
 //! - [`input`]: a path or standard input; what is it, and what is it wrapped in?
