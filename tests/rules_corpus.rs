@@ -5,29 +5,13 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::vmcoroner;
+use common::{put, run_in};
 use serde_json::Value;
 use vmcoroner::corpus::{self, Corpus, Verdict, trial};
 use vmcoroner::rules::{KnowledgeBase, identify, identify_naively};
 
 fn here(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// Runs the program in a folder: exit code, standard output, standard error.
-fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = vmcoroner().current_dir(folder).args(arguments).output().unwrap();
-    (
-        output.status.code().unwrap_or(-1),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
-}
-
-fn write(folder: &Path, name: &str, text: &str) {
-    let path = folder.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
 }
 
 /// A crash in `pump_water`, called by `fill_tank`.
@@ -82,16 +66,16 @@ fn the_index_leaves_nothing_out_over_the_corpus() {
 fn a_team_sees_which_of_its_rules_are_missing_and_which_are_noisy() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write(folder, "rules/leak.yaml", &rule("leak", "pump_water"));
-    write(folder, "rules/loud.yaml", &rule("loud", "pump_*"));
-    write(folder, "rules/deaf.yaml", &rule("deaf", "pump_oil"));
-    write(folder, "rules/idle.yaml", &rule("idle", "pump_gas"));
-    write(folder, "corpus/leak/match-1.txt", LEAK);
-    write(folder, "corpus/deaf/match-1.txt", LEAK);
+    put(folder, "rules/leak.yaml", &rule("leak", "pump_water"));
+    put(folder, "rules/loud.yaml", &rule("loud", "pump_*"));
+    put(folder, "rules/deaf.yaml", &rule("deaf", "pump_oil"));
+    put(folder, "rules/idle.yaml", &rule("idle", "pump_gas"));
+    put(folder, "corpus/leak/match-1.txt", LEAK);
+    put(folder, "corpus/deaf/match-1.txt", LEAK);
     // The same crash, and not the same bytes: `leak` claims it where it lies.
-    write(folder, "corpus/loud/nomatch-1.txt", &format!("{LEAK}\n"));
+    put(folder, "corpus/loud/nomatch-1.txt", &format!("{LEAK}\n"));
     let arguments = ["rules", "test", "--no-builtin", "--rules", "rules", "--format", "json"];
-    let (code, out, _) = run(folder, &arguments);
+    let (code, out, _) = run_in(folder, &arguments);
     assert_eq!(code, 1);
     let json: Value = serde_json::from_str(&out).unwrap();
     let verdicts: Vec<(&str, &str)> = json["rules"]
@@ -114,23 +98,23 @@ fn a_team_sees_which_of_its_rules_are_missing_and_which_are_noisy() {
     assert_eq!(problems(2).len(), 1, "{:?}", problems(2));
     assert_eq!(problems(2)[0]["case"], "loud/nomatch-1.txt");
     assert!(problems(0)[0]["why"].as_str().unwrap().contains("no: fault: pump_oil"));
-    let (code, out, _) = run(folder, &arguments[..5]);
+    let (code, out, _) = run_in(folder, &arguments[..5]);
     assert_eq!(code, 1);
     assert!(out.contains("missing deaf on deaf/match-1.txt"), "{out}");
 
     fs::remove_dir_all(folder.join("corpus/deaf")).unwrap();
     fs::remove_dir_all(folder.join("corpus/loud")).unwrap();
     fs::remove_file(folder.join("rules/loud.yaml")).unwrap();
-    let (code, out, _) = run(folder, &arguments[..5]);
+    let (code, out, _) = run_in(folder, &arguments[..5]);
     assert_eq!(code, 0, "{out}");
 
-    write(folder, "corpus/nobody/match-1.txt", LEAK);
-    write(folder, "corpus/leak/match-2.txt", "");
-    write(folder, "corpus/leak/readme.txt", "");
-    let (code, out, _) = run(folder, &arguments[..5]);
+    put(folder, "corpus/nobody/match-1.txt", LEAK);
+    put(folder, "corpus/leak/match-2.txt", "");
+    put(folder, "corpus/leak/readme.txt", "");
+    let (code, out, _) = run_in(folder, &arguments[..5]);
     assert_eq!(code, 1);
     assert_eq!(out.matches("\nunusable ").count(), 3, "{out}");
-    let (code, ..) = run(folder, &["rules", "test", "--corpus", "nowhere"]);
+    let (code, ..) = run_in(folder, &["rules", "test", "--corpus", "nowhere"]);
     assert_eq!(code, 2);
 }
 
@@ -138,12 +122,12 @@ fn a_team_sees_which_of_its_rules_are_missing_and_which_are_noisy() {
 fn explain_says_which_predicate_decides_and_where_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write(folder, "crash.txt", LEAK);
-    write(folder, "deaf.yaml", &rule("deaf", "pump_oil"));
+    put(folder, "crash.txt", LEAK);
+    put(folder, "deaf.yaml", &rule("deaf", "pump_oil"));
     let explain = |more: &[&str]| {
         let mut arguments = vec!["rules", "explain", "crash.txt", "--rules", "deaf.yaml"];
         arguments.extend(more);
-        run(folder, &arguments)
+        run_in(folder, &arguments)
     };
     let (code, out, _) = explain(&["deaf"]);
     assert_eq!(code, 1);
@@ -161,7 +145,7 @@ fn explain_says_which_predicate_decides_and_where_it_is_written() {
     // The kind alone tells nothing: `deaf` is not near.
     let (_, out, _) = explain(&["--near", "--no-builtin"]);
     assert!(out.contains("no rule misses by one"), "{out}");
-    write(
+    put(
         folder,
         "deaf.yaml",
         &format!("{}  frames: fill_tank\n", rule("deaf", "pump_oil")),
@@ -181,9 +165,9 @@ fn a_case_is_added_only_where_the_rule_agrees() {
         .map(|i| format!("[    5.{i:06}] usb 1-1: filler {i}\n"))
         .collect();
     let (head, rest) = LEAK.split_once('\n').unwrap();
-    write(folder, "crash.txt", &format!("{head}\n{filler}{rest}"));
-    write(folder, "deaf.yaml", &rule("deaf", "pump_oil"));
-    write(folder, "leak.yaml", &rule("leak", "pump_water"));
+    put(folder, "crash.txt", &format!("{head}\n{filler}{rest}"));
+    put(folder, "deaf.yaml", &rule("deaf", "pump_oil"));
+    put(folder, "leak.yaml", &rule("leak", "pump_water"));
     let add = |rule: &str, more: &[&str]| {
         let mut arguments = vec![
             "rules",
@@ -196,7 +180,7 @@ fn a_case_is_added_only_where_the_rule_agrees() {
             "leak.yaml",
         ];
         arguments.extend(more);
-        run(folder, &arguments)
+        run_in(folder, &arguments)
     };
     let (code, _, err) = add("deaf", &[]);
     assert_eq!(code, 1);
@@ -217,7 +201,7 @@ fn a_case_is_added_only_where_the_rule_agrees() {
         add("leak", &[]).1.split(' ').next(),
         Some("corpus/leak/match-6.1-pump-water-2.txt")
     );
-    let (code, out, _) = run(
+    let (code, out, _) = run_in(
         folder,
         &["rules", "test", "--rules", "deaf.yaml", "--rules", "leak.yaml"],
     );
@@ -231,7 +215,7 @@ fn rules_are_listed_by_what_they_speak_of() {
     let list = |arguments: &[&str]| {
         let mut all = vec!["rules", "list", "--format", "json"];
         all.extend(arguments);
-        let (code, out, _) = run(folder.path(), &all);
+        let (code, out, _) = run_in(folder.path(), &all);
         let json: Value = serde_json::from_str(&out).unwrap();
         let ids = json
             .as_array()
@@ -249,7 +233,7 @@ fn rules_are_listed_by_what_they_speak_of() {
             .contains(&seed)
     );
     assert_eq!(list(&["--symbol", "no_such_function_anywhere"]), (1, vec![]));
-    let (code, out, _) = run(folder.path(), &["rules", "show", &seed]);
+    let (code, out, _) = run_in(folder.path(), &["rules", "show", &seed]);
     assert_eq!(code, 0);
     assert!(out.contains("\nid: el7-page-lock-anon-vma-read-thp\n"), "{out}");
 }
@@ -260,10 +244,10 @@ fn a_dump_becomes_a_case_as_a_capsule() {
     let dump = here("corpus/anon-vma-root-null/match-6.1-anonvma.capsule");
     let dump = dump.to_str().unwrap();
     let arguments = ["rules", "add-case", "anon-vma-root-null", dump, "--name", "again"];
-    let (code, out, err) = run(folder.path(), &arguments);
+    let (code, out, err) = run_in(folder.path(), &arguments);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("match-again.capsule (capsule, "), "{out}");
-    let (code, out, _) = run(
+    let (code, out, _) = run_in(
         folder.path(),
         &["identify", "corpus/anon-vma-root-null/match-again.capsule"],
     );
@@ -273,7 +257,7 @@ fn a_dump_becomes_a_case_as_a_capsule() {
 #[test]
 fn what_the_rules_cost_is_counted() {
     let case = here("corpus/anon-vma-root-null/match-6.1-anonvma.capsule");
-    let (code, out, err) = run(Path::new("."), &["identify", "--stats", case.to_str().unwrap()]);
+    let (code, out, err) = run_in(Path::new("."), &["identify", "--stats", case.to_str().unwrap()]);
     assert_eq!(code, 1);
     assert!(
         out.contains("anon-vma-root-null") && !out.contains("microseconds"),

@@ -2,36 +2,10 @@
 
 mod common;
 
-use std::fs;
 use std::path::Path;
 
-use common::vmcoroner;
+use common::{put, run_in, run_with};
 use serde_json::Value;
-
-/// Runs the program in a folder: exit code, standard output, standard error.
-fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    run_with(folder, arguments, &[])
-}
-
-fn run_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
-    let mut command = vmcoroner();
-    command
-        .current_dir(folder)
-        .args(arguments)
-        .envs(variables.iter().copied());
-    let output = command.output().unwrap();
-    (
-        output.status.code().unwrap_or(-1),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
-}
-
-fn write(folder: &Path, name: &str, text: &str) {
-    let path = folder.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
 
 const CRASH: &str = "\
 [    9.100000] BUG: kernel NULL pointer dereference, address: 0000000000000010
@@ -65,11 +39,11 @@ fn matches(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Vec
 fn packs_come_from_the_command_line_the_environment_and_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write(folder, "crash.txt", CRASH);
-    write(folder, "one/one.yaml", &rule("by-flag"));
-    write(folder, "two/two.yaml", &rule("by-variable"));
-    write(folder, "kb/three.yaml", &rule("by-configuration"));
-    write(folder, "below/crash.txt", CRASH);
+    put(folder, "crash.txt", CRASH);
+    put(folder, "one/one.yaml", &rule("by-flag"));
+    put(folder, "two/two.yaml", &rule("by-variable"));
+    put(folder, "kb/three.yaml", &rule("by-configuration"));
+    put(folder, "below/crash.txt", CRASH);
     let ids = |folder: &Path, arguments: &[&str], variables: &[(&str, &str)]| {
         let mut ids: Vec<String> = matches(folder, arguments, variables)
             .into_iter()
@@ -83,12 +57,12 @@ fn packs_come_from_the_command_line_the_environment_and_the_configuration() {
         ids(folder, &[], &[("VMCORONER_RULES", "two:one/one.yaml")]),
         ["by-flag", "by-variable"]
     );
-    write(folder, "vmcoroner.toml", "rules = [\"kb\"]\n");
+    put(folder, "vmcoroner.toml", "rules = [\"kb\"]\n");
     assert_eq!(ids(folder, &[], &[]), ["by-configuration"]);
     // A configuration holds for the folders below it, with paths beside itself.
     assert_eq!(ids(&folder.join("below"), &[], &[]), ["by-configuration"]);
-    write(folder, "vmcoroner.toml", "rulse = [\"kb\"]\n");
-    let (code, _, err) = run(folder, &["identify", "crash.txt"]);
+    put(folder, "vmcoroner.toml", "rulse = [\"kb\"]\n");
+    let (code, _, err) = run_in(folder, &["identify", "crash.txt"]);
     assert_eq!(code, 2);
     assert!(err.contains("vmcoroner.toml") && err.contains("rulse"), "{err}");
 }
@@ -97,13 +71,13 @@ fn packs_come_from_the_command_line_the_environment_and_the_configuration() {
 fn an_overlay_disables_retitles_and_regrades_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write(folder, "crash.txt", CRASH);
-    write(folder, "kb/leak.yaml", &rule("leak"));
+    put(folder, "crash.txt", CRASH);
+    put(folder, "kb/leak.yaml", &rule("leak"));
     let before = matches(folder, &["--rules", "kb"], &[]);
     assert!(before.contains(&("leak".into(), "The pump leaks".into(), "test".into())));
     let general = "null-pointer-dereference";
     assert!(before.iter().any(|found| found.0 == general));
-    write(
+    put(
         folder,
         "kb/overlay.yaml",
         "overlay: 1
@@ -119,7 +93,7 @@ rules:
         "{after:?}"
     );
     assert!(after.iter().all(|found| found.0 != general));
-    let (code, out, _) = run(folder, &["rules", "check", "kb"]);
+    let (code, out, _) = run_in(folder, &["rules", "check", "kb"]);
     assert_eq!(code, 0);
     assert!(
         out.contains("warning[unused-overlay]: there is no rule `no-such-rule-at-all`"),
@@ -131,21 +105,21 @@ rules:
         "{out}"
     );
     assert!(out.contains("1 rules (1 stable) over ") && out.contains(", 1 disabled in 2 files: 0 errors, 1 warnings"));
-    let (_, out, _) = run(folder, &["rules", "show", "leak", "--rules", "kb"]);
+    let (_, out, _) = run_in(folder, &["rules", "show", "leak", "--rules", "kb"]);
     assert!(out.contains("reviewed by us"), "{out}");
     let digest = |arguments: &[&str]| {
         let mut all = vec!["rules", "test", "--corpus", "kb", "--format", "json"];
         all.extend(arguments);
-        let json: Value = serde_json::from_str(&run(folder, &all).1).unwrap();
+        let json: Value = serde_json::from_str(&run_in(folder, &all).1).unwrap();
         json["tool"]["rules_digest"].as_str().unwrap().to_owned()
     };
     assert_ne!(digest(&["--rules", "kb"]), digest(&["--rules", "kb/leak.yaml"]));
-    write(
+    put(
         folder,
         "kb/overlay.yaml",
         "overlay: 1\nrules: {leak: {disabled: true, reason: x}}\n",
     );
-    let (code, out, _) = run(folder, &["rules", "check", "kb"]);
+    let (code, out, _) = run_in(folder, &["rules", "check", "kb"]);
     assert_eq!(code, 1);
     assert!(out.contains("did you mean `disable`?"), "{out}");
 }
@@ -154,16 +128,16 @@ rules:
 fn a_bad_rule_stops_the_run_unless_it_is_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write(folder, "crash.txt", CRASH);
-    write(folder, "kb/leak.yaml", &rule("leak"));
-    write(folder, "kb/bad.yaml", "id: bad\ntitel: x\n");
-    let (code, out, err) = run(folder, &["identify", "crash.txt", "--rules", "kb"]);
+    put(folder, "crash.txt", CRASH);
+    put(folder, "kb/leak.yaml", &rule("leak"));
+    put(folder, "kb/bad.yaml", "id: bad\ntitel: x\n");
+    let (code, out, err) = run_in(folder, &["identify", "crash.txt", "--rules", "kb"]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(
         err.contains("error[unknown-key]") && err.contains("--keep-going"),
         "{err}"
     );
-    let (code, out, err) = run(folder, &["identify", "crash.txt", "--rules", "kb", "--keep-going"]);
+    let (code, out, err) = run_in(folder, &["identify", "crash.txt", "--rules", "kb", "--keep-going"]);
     assert_eq!(code, 2, "a rule that is missing may be the one that names the bug");
     assert!(out.contains("leak"), "{out}");
     assert!(
@@ -176,8 +150,8 @@ fn a_bad_rule_stops_the_run_unless_it_is_to_go_on() {
 fn a_newer_rule_takes_the_place_of_the_shipped_one() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write(folder, "crash.txt", CRASH);
-    write(
+    put(folder, "crash.txt", CRASH);
+    put(
         folder,
         "kb/null-pointer-dereference.yaml",
         &rule("null-pointer-dereference"),
@@ -188,7 +162,7 @@ fn a_newer_rule_takes_the_place_of_the_shipped_one() {
             .iter()
             .any(|found| found.1 == "The pump leaks" && found.0 == "null-pointer-dereference")
     );
-    let (_, out, _) = run(folder, &["rules", "check", "kb"]);
+    let (_, out, _) = run_in(folder, &["rules", "check", "kb"]);
     assert!(out.contains("1 in place of shipped ones"), "{out}");
 }
 
@@ -196,10 +170,10 @@ fn a_newer_rule_takes_the_place_of_the_shipped_one() {
 fn every_label_says_which_rules_made_it() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write(folder, "crash.txt", CRASH);
-    let (code, version, _) = run(folder, &["--version"]);
+    put(folder, "crash.txt", CRASH);
+    let (code, version, _) = run_in(folder, &["--version"]);
     assert_eq!(code, 0);
-    let (_, out, _) = run(folder, &["identify", "crash.txt", "--format", "json"]);
+    let (_, out, _) = run_in(folder, &["identify", "crash.txt", "--format", "json"]);
     let json: Value = serde_json::from_str(&out).unwrap();
     let digest = json["report"]["tool"]["rules_digest"].as_str().unwrap();
     assert!(
@@ -212,24 +186,24 @@ fn every_label_says_which_rules_made_it() {
 fn findings_come_in_every_format_and_each_code_has_a_page() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write(
+    put(
         folder,
         "kb/bad.yaml",
         "id: bad\ntitle: x\nstatus: test\nmatch: {fault: sym+9}\n",
     );
-    let (code, out, _) = run(folder, &["rules", "check", "kb", "--format", "sarif"]);
+    let (code, out, _) = run_in(folder, &["rules", "check", "kb", "--format", "sarif"]);
     assert_eq!(code, 1, "the exit code does not depend on the format");
     let sarif: Value = serde_json::from_str(&out).unwrap();
     let result = &sarif["runs"][0]["results"][0];
     assert_eq!(result["ruleId"], "decimal-offset");
     assert_eq!(result["locations"][0]["physicalLocation"]["region"]["startLine"], 4);
-    let (code, out, _) = run(folder, &["rules", "check", "kb", "--format", "json"]);
+    let (code, out, _) = run_in(folder, &["rules", "check", "kb", "--format", "json"]);
     let json: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, json[0]["code"].as_str()), (1, Some("decimal-offset")));
-    let (code, out, _) = run(folder, &["rules", "check", "--explain", "decimal-offset"]);
+    let (code, out, _) = run_in(folder, &["rules", "check", "--explain", "decimal-offset"]);
     assert_eq!(code, 0);
     assert!(out.contains("with `0x`"), "{out}");
-    let (code, _, err) = run(folder, &["rules", "check", "--explain", "decimal-ofset"]);
+    let (code, _, err) = run_in(folder, &["rules", "check", "--explain", "decimal-ofset"]);
     assert_eq!(code, 2);
     assert!(err.contains("did you mean `decimal-offset`?"), "{err}");
 }
@@ -238,14 +212,14 @@ fn findings_come_in_every_format_and_each_code_has_a_page() {
 fn a_special_case_that_no_crash_bears_out_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    write(folder, "kb/wide.yaml", &rule("wide").replace("pump_water", "pump_oil"));
-    write(
+    put(folder, "kb/wide.yaml", &rule("wide").replace("pump_water", "pump_oil"));
+    put(
         folder,
         "kb/leak.yaml",
         &format!("{}specializes: [wide, null-pointer-dereference]\n", rule("leak")),
     );
-    write(folder, "corpus/leak/match-1.txt", CRASH);
-    let (code, out, _) = run(folder, &["rules", "check", "kb"]);
+    put(folder, "corpus/leak/match-1.txt", CRASH);
+    let (code, out, _) = run_in(folder, &["rules", "check", "kb"]);
     assert_eq!(code, 0);
     assert!(out.contains("no case of this rule is matched by `wide`"), "{out}");
     assert_eq!(out.matches("unproven-specializes").count(), 1, "{out}");

@@ -32,6 +32,33 @@ pub fn json(arguments: &[&str], input: &Path, behind: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap_or(-1), value)
 }
 
+/// Runs the program in a folder: exit code, standard output, standard error.
+pub fn run_in(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    run_with(folder, arguments, &[])
+}
+
+/// The same with these environment variables.
+pub fn run_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    let output = vmcoroner()
+        .current_dir(folder)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the binary runs");
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8(output.stdout).expect("standard output is text"),
+        String::from_utf8(output.stderr).expect("standard error is text"),
+    )
+}
+
+/// Puts a file into a folder.
+pub fn put(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a file stands in a folder")).expect("the folder can be made");
+    std::fs::write(path, text).expect("the file can be written");
+}
+
 /// The folder of large real dumps and texts; `None`, said aloud, when it isn't there.
 pub fn shared(part: &str) -> Option<PathBuf> {
     let root = std::env::var_os("VMCORONER_SHARED").map_or_else(

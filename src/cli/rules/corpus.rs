@@ -7,18 +7,12 @@ use crate::cli::sink::Sink;
 use crate::corpus::{self, Corpus, Expectation, Trial, trial};
 use crate::output::page::Page;
 use crate::output::rules as output;
+use crate::rules::KnowledgeBase;
 
 /// Runs the corpus.
 pub fn test(arguments: &RulesTest, sink: &mut Sink) -> Outcome {
-    let Some(base) = load(&arguments.rules, sink) else {
+    let Some((base, corpus)) = load_with_corpus(arguments, sink) else {
         return Outcome::Failed;
-    };
-    let corpus = match Corpus::open(&arguments.corpus) {
-        Ok(corpus) => corpus,
-        Err(error) => {
-            sink.error(&error.to_string());
-            return Outcome::Failed;
-        }
     };
     let trial = trial(&base, &corpus);
     match arguments.format {
@@ -38,6 +32,18 @@ pub fn test(arguments: &RulesTest, sink: &mut Sink) -> Outcome {
         Outcome::Found
     } else {
         Outcome::NotFound
+    }
+}
+
+/// The rules in force and the crashes that prove them; `None`, with the reason told, when either cannot be used.
+pub fn load_with_corpus(arguments: &RulesTest, sink: &mut Sink) -> Option<(KnowledgeBase, Corpus)> {
+    let base = load(&arguments.rules, sink)?;
+    match Corpus::open(&arguments.corpus) {
+        Ok(corpus) => Some((base, corpus)),
+        Err(error) => {
+            sink.error(&error.to_string());
+            None
+        }
     }
 }
 

@@ -1,24 +1,17 @@
 //! `vmcoroner rules coverage`: what the rules cover, and where they are thin.
 
+use super::corpus::load_with_corpus;
 use crate::cli::Outcome;
 use crate::cli::args::{Format, RulesTest};
-use crate::cli::knowledge::load;
 use crate::cli::sink::Sink;
-use crate::corpus::{Corpus, coverage};
+use crate::corpus::coverage;
 use crate::output::page::Page;
 use crate::output::rules as output;
 
 /// Counts the rules in force and the cases of the corpus.
 pub fn run(arguments: &RulesTest, sink: &mut Sink) -> Outcome {
-    let Some(base) = load(&arguments.rules, sink) else {
+    let Some((base, corpus)) = load_with_corpus(arguments, sink) else {
         return Outcome::Failed;
-    };
-    let corpus = match Corpus::open(&arguments.corpus) {
-        Ok(corpus) => corpus,
-        Err(error) => {
-            sink.error(&error.to_string());
-            return Outcome::Failed;
-        }
     };
     let coverage = coverage(&base, &corpus);
     match arguments.format {
