@@ -17,6 +17,7 @@ mod scan;
 mod session;
 mod text;
 mod trace;
+mod words;
 
 use aho_corasick::Input;
 
@@ -56,8 +57,9 @@ pub fn read(text: &[u8], source: &Source) -> Vec<CrashReport> {
 /// Whether a part of a text names a failure, for one who cannot keep the whole.
 pub fn may_tell(part: &[u8]) -> bool {
     let text = String::from_utf8_lossy(part);
+    let words = headline::PREFILTER.over(text.len());
     let mut at = 0;
-    while let Some(hit) = headline::PREFILTER.find(Input::new(text.as_ref()).range(at..)) {
+    while let Some(hit) = words.find(Input::new(text.as_ref()).range(at..)) {
         let before = text.get(..hit.start()).unwrap_or_default();
         let start = before.rfind('\n').map_or(0, |feed| feed + 1);
         let rest = text.get(hit.end()..).unwrap_or_default();

@@ -32,7 +32,8 @@ impl<'a> Text<'a> {
         let mut number = 0;
         let mut at = 0;
         // One hit a line is enough: the search goes on at the next line.
-        while let Some(hit) = PREFILTER.find(Input::new(text).range(at..)) {
+        let words = PREFILTER.over(text.len());
+        while let Some(hit) = words.find(Input::new(text).range(at..)) {
             while starts.get(number + 1).is_some_and(|next| *next <= hit.start()) {
                 number += 1;
             }

@@ -8,14 +8,11 @@ mod exception;
 mod report;
 mod table;
 
-use std::sync::LazyLock;
-
-use aho_corasick::AhoCorasick;
-
 use crate::addr::VirtAddr;
 use crate::crash::{Access, Detector, PanicKind};
 
 use super::registers::Place;
+use super::words::Words;
 use exception::{exception, oops, page_fault};
 use report::{assertion, hardware, other_bug, sanitizer, slub, stuck, warning};
 use table::{panic_line, simple};
@@ -113,24 +110,16 @@ const TRACES: &[&str] = &[
 ];
 
 /// Finds the lines that may matter, for one fast pass over a text.
-pub static PREFILTER: LazyLock<AhoCorasick> = LazyLock::new(|| finder(FAILURES.iter().chain(TRACES).copied()));
+pub static PREFILTER: Words = Words::new(|| FAILURES.iter().chain(TRACES).copied().collect());
 
 /// Finds the lines that may name a failure.
-static NAMING: LazyLock<AhoCorasick> = LazyLock::new(|| finder(FAILURES.iter().copied()));
+static NAMING: Words = Words::new(|| FAILURES.to_vec());
 
 /// One automaton for some words.
-fn finder(words: impl Iterator<Item = &'static str>) -> AhoCorasick {
-    let automaton = AhoCorasick::builder()
-        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
-        .build(words);
-    // Constant words, few and short. Finding nothing would be the failure, and every test's.
-    automaton.unwrap_or_else(|_| unreachable!("constant words"))
-}
-
 /// Reads a message as the line that names a failure; `None` when it names none.
 pub fn classify(body: &str) -> Option<Headline> {
     let text = body.trim();
-    if !NAMING.is_match(text) || HARMLESS.is_match(text) {
+    if !NAMING.is_in(text) || HARMLESS.is_in(text) {
         return None;
     }
     panic_line(text)
@@ -148,8 +137,8 @@ pub fn classify(body: &str) -> Option<Headline> {
 }
 
 /// Words of lines that hold the others and mean nothing.
-static HARMLESS: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    const WORDS: [&str; 16] = [
+static HARMLESS: Words = Words::new(|| {
+    vec![
         "DEBUG:",
         "Boot_DEBUG",
         "INFO: lockdep is turned off",
@@ -166,8 +155,7 @@ static HARMLESS: LazyLock<AhoCorasick> = LazyLock::new(|| {
         "Rebooting in",
         "oops=panic",
         "INFO: task hung in",
-    ];
-    finder(WORDS.into_iter())
+    ]
 });
 
 /// At most so many bytes stand before a message that begins behind something else.
@@ -365,7 +353,7 @@ mod tests {
             } else {
                 (*needle).to_owned()
             };
-            assert!(NAMING.is_match(&line), "{needle}");
+            assert!(NAMING.is_in(&line), "{needle}");
         }
     }
 

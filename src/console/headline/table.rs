@@ -1,19 +1,18 @@
 //! Failures that constant words name: lines, and the texts of panics.
 
-use std::sync::LazyLock;
-
-use aho_corasick::{AhoCorasick, Match};
+use aho_corasick::Match;
 
 use crate::crash::Detector;
 use crate::crash::PanicKind as Kind;
 
 use super::super::registers::Place;
 use super::super::scan;
+use super::super::words::Words;
 use super::Class::{self, Context, Die, Lockup, Note, Panic, Report, Warn};
-use super::{Headline, at_start, finder, is_start, task_tag};
+use super::{Headline, at_start, is_start, task_tag};
 
 /// Finds all of [`SIMPLE`]'s words in one pass.
-static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| finder(SIMPLE.iter().map(|(needle, ..)| *needle)));
+static WORDS: Words = Words::new(|| SIMPLE.iter().map(|(needle, ..)| *needle).collect());
 
 /// Where a pattern's text must stand.
 #[derive(Clone, Copy, PartialEq)]
@@ -170,7 +169,7 @@ pub fn simple(text: &str) -> Option<Headline> {
             .get(hit.pattern().as_usize())
             .is_some_and(|(_, at, ..)| *at == At::Any || is_start(text, hit.start()))
     };
-    let hits = WORDS.find_overlapping_iter(text).filter(fits);
+    let hits = WORDS.over(text.len()).find_overlapping_iter(text).filter(fits);
     let first = hits.map(|hit| hit.pattern().as_usize()).min()?;
     let (needle, _, kind, class, detector) = SIMPLE.get(first)?;
     let mut headline = Headline::new(*kind, *class);
