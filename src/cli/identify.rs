@@ -1,10 +1,14 @@
 //! `vmcoroner identify`: the main job.
 
+use std::mem::ManuallyDrop;
+use std::sync::LazyLock;
+use std::thread;
+
 use serde::Serialize;
 
 use super::args::{Format, Identify};
 use super::extract::answers;
-use super::knowledge::load;
+use super::knowledge::{Loading, loading};
 use super::sink::Sink;
 use super::{Outcome, jobs};
 use crate::crash::{CrashReport, Probe};
@@ -12,7 +16,7 @@ use crate::extract::{self, Depth, Dumped, ExtractError, Job};
 use crate::output::page::{Page, Tone};
 use crate::output::{costs, verdict};
 use crate::rules::stats::Stats;
-use crate::rules::{self, Identification, KnowledgeBase, Near, identify_counted};
+use crate::rules::{self, Identification, Near, identify_counted};
 
 /// One crash's answer, as the machine formats print it. `error` alone when the input could not be read at all.
 #[derive(Serialize)]
@@ -30,54 +34,59 @@ struct Answer<'a> {
 
 /// Names the crash in every input.
 pub fn run(arguments: &Identify, sink: &mut Sink) -> Outcome {
-    let Some(base) = load(&arguments.rules, sink) else {
+    let Some(base) = loading(&arguments.rules, sink) else {
         return Outcome::Failed;
     };
+    // The process ends behind this: to free the rules one by one would be time that nobody gains from.
+    let base = ManuallyDrop::new(base);
     let inputs = extract::jobs(&arguments.inputs);
     let several = inputs.len() > 1 || arguments.all;
     let mut json = answers(arguments.format, several);
     let mut worst = Outcome::Found;
     let stats = arguments.stats.then(|| Stats::new(&base));
-    jobs::in_order(
-        &inputs,
-        |job: &Job| identify(job, &base, arguments, stats.as_ref()),
-        |job, answer| {
-            let name = job.name();
-            match answer.and_then(|result| result.map_err(|e| e.to_string())) {
-                Ok(crashes) => {
-                    for (report, found) in &crashes {
-                        if found.label().is_none() {
-                            worst = worst.max(Outcome::NotFound);
+    thread::scope(|scope| {
+        scope.spawn(|| LazyLock::force(&base));
+        jobs::in_order(
+            &inputs,
+            |job: &Job| identify(job, &base, arguments, stats.as_ref()),
+            |job, answer| {
+                let name = job.name();
+                match answer.and_then(|result| result.map_err(|e| e.to_string())) {
+                    Ok(crashes) => {
+                        for (report, found) in &crashes {
+                            if found.label().is_none() {
+                                worst = worst.max(Outcome::NotFound);
+                            }
+                            sink.write(&match arguments.format {
+                                Format::Human => human(&name, several, report, found),
+                                Format::Json | Format::Jsonl => json.add(&Answer {
+                                    input: &name,
+                                    report: Some(report),
+                                    matches: Some(&found.matches),
+                                    near: Some(&found.near),
+                                    error: None,
+                                }),
+                            });
                         }
-                        sink.write(&match arguments.format {
-                            Format::Human => human(&name, several, report, found),
-                            Format::Json | Format::Jsonl => json.add(&Answer {
+                    }
+                    Err(error) => {
+                        worst = Outcome::Failed;
+                        match arguments.format {
+                            Format::Human => sink.error(&error),
+                            Format::Json | Format::Jsonl => sink.write(&json.add(&Answer {
                                 input: &name,
-                                report: Some(report),
-                                matches: Some(&found.matches),
-                                near: Some(&found.near),
-                                error: None,
-                            }),
-                        });
+                                report: None,
+                                matches: None,
+                                near: None,
+                                error: Some(&error),
+                            })),
+                        }
                     }
                 }
-                Err(error) => {
-                    worst = Outcome::Failed;
-                    match arguments.format {
-                        Format::Human => sink.error(&error),
-                        Format::Json | Format::Jsonl => sink.write(&json.add(&Answer {
-                            input: &name,
-                            report: None,
-                            matches: None,
-                            near: None,
-                            error: Some(&error),
-                        })),
-                    }
-                }
-            }
-            !sink.is_closed()
-        },
-    );
+                !sink.is_closed()
+            },
+        );
+    });
     sink.write(json.end());
     if let Some(stats) = stats {
         sink.stderr(&costs::of(&stats, &base));
@@ -87,7 +96,7 @@ pub fn run(arguments: &Identify, sink: &mut Sink) -> Outcome {
 
 fn identify(
     job: &Job,
-    base: &KnowledgeBase,
+    base: &Loading,
     arguments: &Identify,
     stats: Option<&Stats>,
 ) -> Result<Vec<(CrashReport, Identification)>, ExtractError> {

@@ -1,5 +1,7 @@
 //! The rules that a command works with, and what is wrong with them.
 
+use std::sync::LazyLock;
+
 use super::Outcome;
 use super::args::RuleSet;
 use super::sink::Sink;
@@ -20,6 +22,19 @@ pub fn selection(set: &RuleSet, sink: &mut Sink) -> Option<Selection> {
     selection.builtin &= !set.no_builtin;
     selection.keep_going |= set.keep_going;
     Some(selection)
+}
+
+/// Rules that may still be loading.
+pub type Loading = LazyLock<KnowledgeBase, Box<dyn FnOnce() -> KnowledgeBase + Send>>;
+
+/// As [`load`], but the shipped rules, with which nothing can be wrong, are loaded when they are first needed: they can
+/// get ready while the crash is read.
+pub fn loading(set: &RuleSet, sink: &mut Sink) -> Option<Loading> {
+    if selection(set, sink)? == Selection::default() {
+        return Some(LazyLock::new(Box::new(KnowledgeBase::builtin)));
+    }
+    let base = load(set, sink)?;
+    Some(LazyLock::new(Box::new(|| base)))
 }
 
 /// The rules in force; `None`, with everything that is wrong with them told, when they cannot be used. Rules that are

@@ -37,8 +37,9 @@ pub struct Index {
 /// Literals and the rules that each leads to, searched for all at once.
 #[derive(Debug, Default)]
 struct Texts {
-    literals: Vec<String>,
+    literals: Vec<Cow<'static, str>>,
     rules: Vec<Vec<u32>>,
+    /// Where each literal of a pack's rule stands.
     places: HashMap<String, usize>,
     /// Built when there is much to search. `None` inside: too large, so that every rule must be asked.
     automaton: OnceLock<Option<AhoCorasick>>,
@@ -49,13 +50,19 @@ struct Texts {
 impl Texts {
     fn add(&mut self, literal: &str, rule: u32) {
         let place = *self.places.entry(literal.to_owned()).or_insert_with(|| {
-            self.literals.push(literal.to_owned());
+            self.literals.push(Cow::Owned(literal.to_owned()));
             self.rules.push(Vec::new());
             self.literals.len() - 1
         });
         if let Some(rules) = self.rules.get_mut(place) {
             rules.push(rule);
         }
+    }
+
+    /// Adds a literal of shipped rules. Each comes once; should a pack's rule have it, too, it is found twice.
+    fn add_shipped(&mut self, literal: &'static str, rules: impl Iterator<Item = u32>) {
+        self.literals.push(Cow::Borrowed(literal));
+        self.rules.push(rules.collect());
     }
 
     /// Calls `found` with the rules of every literal that one of the lines holds.
@@ -70,7 +77,7 @@ impl Texts {
         let work = bytes.saturating_mul(self.literals.len());
         if self.searched.fetch_add(work, Ordering::Relaxed).saturating_add(work) < WORTH_IT {
             for (literal, rules) in self.literals.iter().zip(&self.rules) {
-                if lines.iter().any(|line| line.contains(literal.as_str())) {
+                if lines.iter().any(|line| line.contains(&**literal)) {
                     found(rules);
                 }
             }
@@ -80,7 +87,7 @@ impl Texts {
         let build = || {
             AhoCorasick::builder()
                 .kind(Some(AhoCorasickKind::ContiguousNFA))
-                .build(&self.literals)
+                .build(self.literals.iter().map(|literal| literal.as_bytes()))
         };
         let automaton = self.automaton.get_or_init(|| build().ok());
         let Some(automaton) = automaton else {
@@ -166,9 +173,7 @@ impl Index {
         }
         for (group, texts) in [(PANIC, &mut self.panic), (LOG, &mut self.log)] {
             for (literal, rules) in SHIPPED.names(group) {
-                for place in rules.filter_map(|number| place_of(&self.places, number)) {
-                    texts.add(literal, place);
-                }
+                texts.add_shipped(literal, rules.filter_map(|number| place_of(&self.places, number)));
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows regular expressions, not what they are held against.
 
+use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, HirKind};
 
 /// Shorter literals are in almost any line.
@@ -10,8 +11,45 @@ pub const LEAST: usize = 3;
 /// Texts of which any match holds at least one, each of [`LEAST`] bytes or more; `None` when there are none, or for what
 /// is no regular expression.
 pub fn required(pattern: &str) -> Option<Vec<String>> {
-    let literals = walk(&regex_syntax::parse(pattern).ok()?)?;
-    let texts = literals.into_iter().map(|bytes| String::from_utf8(bytes).ok());
+    literals_of(&parse(pattern)?)
+}
+
+/// One of the expressions that another one is made of.
+#[derive(Debug)]
+pub struct Choice {
+    /// The expression.
+    pub pattern: String,
+    /// What [`required`] says of it.
+    pub literals: Option<Vec<String>>,
+}
+
+/// The expressions of which one fits wherever `pattern` does, and only there: of `a|b` these are `a` and `b`. None for
+/// what is no regular expression.
+pub fn choices(pattern: &str) -> Vec<Choice> {
+    let Some(hir) = parse(pattern) else {
+        return Vec::new();
+    };
+    let HirKind::Alternation(choices) = hir.kind() else {
+        return vec![Choice {
+            pattern: pattern.to_owned(),
+            literals: literals_of(&hir),
+        }];
+    };
+    let choice = |hir: &Hir| Choice {
+        pattern: hir.to_string(),
+        literals: literals_of(hir),
+    };
+    choices.iter().map(choice).collect()
+}
+
+/// As rules have their patterns read: over bytes, classes as ASCII has them.
+fn parse(pattern: &str) -> Option<Hir> {
+    let mut parser = ParserBuilder::new().unicode(false).utf8(false).build();
+    parser.parse(pattern).ok()
+}
+
+fn literals_of(hir: &Hir) -> Option<Vec<String>> {
+    let texts = walk(hir)?.into_iter().map(|bytes| String::from_utf8(bytes).ok());
     texts.collect()
 }
 
@@ -19,7 +57,7 @@ pub fn required(pattern: &str) -> Option<Vec<String>> {
 pub fn fits_anything(pattern: &str) -> bool {
     let bare = pattern.trim_start_matches('^').trim_end_matches('$');
     let free = bare.len() == pattern.len();
-    free && regex_syntax::parse(pattern).is_ok_and(|hir| hir.properties().minimum_len() == Some(0))
+    free && parse(pattern).is_some_and(|hir| hir.properties().minimum_len() == Some(0))
 }
 
 fn walk(hir: &Hir) -> Option<Vec<Vec<u8>>> {
@@ -72,6 +110,18 @@ mod tests {
                 && regex.is_match(&text)
             {
                 proptest::prop_assert!(literals.iter().any(|literal| text.contains(literal.as_str())));
+            }
+        }
+
+        #[test]
+        fn the_choices_fit_what_the_whole_fits(pattern in r"(\(\?i\))?[ab.|()*+?^$]{1,12}(\\d|\\S|\[\^a\]|b)?", text in "[abAB 1]{0,8}") {
+            if let Ok(whole) = regex::bytes::RegexBuilder::new(&pattern).unicode(false).build() {
+                let mut choices = choices(&pattern).into_iter();
+                let any = choices.any(|choice| {
+                    let regex = regex::bytes::RegexBuilder::new(&choice.pattern).unicode(false).build();
+                    regex.is_ok_and(|regex| regex.is_match(text.as_bytes()))
+                });
+                proptest::prop_assert_eq!(any, whole.is_match(text.as_bytes()));
             }
         }
     }

@@ -264,6 +264,7 @@ impl Loader {
         if !self.rules.iter().all(LoadedRule::is_shipped) {
             self.replace_shipped();
             self.refuse_duplicates();
+            self.rules.sort_by(|a, b| a.id().cmp(b.id()));
             self.check_ties();
         }
         self.apply_overlays();

@@ -2,7 +2,7 @@
 //!
 //! How they are read is `load`'s work, which of them answers a crash `identify`'s.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -45,14 +45,7 @@ impl KnowledgeBase {
 
     /// The rule of that id, or the one that had it before.
     pub fn find(&self, id: &str) -> Option<&LoadedRule> {
-        let by_id = self.rules.binary_search_by(|loaded| loaded.id().cmp(id));
-        match by_id {
-            Ok(index) => self.rules.get(index),
-            Err(_) => self
-                .rules
-                .iter()
-                .find(|loaded| loaded.head.was.iter().any(|old| old == id)),
-        }
+        self.rules.get(place_of(&self.rules, id)?)
     }
 
     /// The id that a misspelt one may mean.
@@ -85,7 +78,7 @@ impl KnowledgeBase {
 
     /// The rules, by their place in [`KnowledgeBase::rules`], that a rule explains better, however far.
     pub(super) fn generals(&self, rule: usize) -> Option<&BTreeSet<usize>> {
-        self.generals.of(rule)
+        self.generals.of(&self.rules, rule)
     }
 
     pub(super) fn new(mut rules: Vec<LoadedRule>) -> Self {
@@ -121,56 +114,59 @@ fn digest(rules: &[LoadedRule]) -> String {
     format!("{:016x}", digest_of(&bytes))
 }
 
-/// What each rule explains better than, by place: its `specializes`, and what it replaced, however far.
+/// What each rule explains better than, by place: its `specializes`, and what it replaced, however far. Followed when it
+/// is first asked for: few rules ever match.
 #[derive(Debug)]
 pub(super) struct Generals {
-    direct: Vec<Vec<usize>>,
-    /// Followed to the end when it is first asked for: few rules ever match.
+    /// The rules whose place others took.
+    replaced: Vec<usize>,
     reached: Vec<OnceLock<BTreeSet<usize>>>,
 }
 
 impl Generals {
     pub(super) fn new(rules: &[LoadedRule]) -> Self {
-        let mut ids: HashMap<&str, usize> = HashMap::with_capacity(rules.len());
-        for (index, loaded) in rules.iter().enumerate() {
-            ids.insert(loaded.id(), index);
-        }
-        for (index, loaded) in rules.iter().enumerate() {
-            for old in &loaded.head.was {
-                ids.entry(old).or_insert(index);
-            }
-        }
-        let mut direct: Vec<Vec<usize>> = rules
-            .iter()
-            .map(|loaded| {
-                let generals = loaded.head.specializes.iter();
-                generals.filter_map(|id| ids.get(id.as_ref()).copied()).collect()
-            })
-            .collect();
-        for (old, loaded) in rules.iter().enumerate() {
-            let replacement = loaded.head.replaced_by.as_ref().and_then(|id| ids.get(id.as_ref()));
-            if let Some(replaced) = replacement.and_then(|&new| direct.get_mut(new)) {
-                replaced.push(old);
-            }
-        }
+        let replaced = |at: &usize| rules.get(*at).is_some_and(|loaded| loaded.head.replaced_by.is_some());
         Generals {
-            reached: direct.iter().map(|_| OnceLock::new()).collect(),
-            direct,
+            replaced: (0..rules.len()).filter(replaced).collect(),
+            reached: rules.iter().map(|_| OnceLock::new()).collect(),
         }
     }
 
-    /// The places of the rules that the one at `start` explains better than.
-    pub(super) fn of(&self, start: usize) -> Option<&BTreeSet<usize>> {
+    /// The places of the rules that the one at `start` explains better than; `rules` are those it was made of.
+    pub(super) fn of(&self, rules: &[LoadedRule], start: usize) -> Option<&BTreeSet<usize>> {
         let reached = self.reached.get(start)?;
         Some(reached.get_or_init(|| {
             let mut reached = BTreeSet::new();
-            let mut open: Vec<usize> = self.direct.get(start).into_iter().flatten().copied().collect();
+            let mut open = self.direct(rules, start);
             while let Some(next) = open.pop() {
                 if next != start && reached.insert(next) {
-                    open.extend(self.direct.get(next).into_iter().flatten());
+                    open.extend(self.direct(rules, next));
                 }
             }
             reached
         }))
+    }
+
+    fn direct(&self, rules: &[LoadedRule], at: usize) -> Vec<usize> {
+        let Some(loaded) = rules.get(at) else {
+            return Vec::new();
+        };
+        let specialized = loaded.head.specializes.iter().filter_map(|id| place_of(rules, id));
+        let by_this = |old: &usize| {
+            let replacement = rules.get(*old).and_then(|old| old.head.replaced_by.as_ref());
+            replacement.is_some_and(|id| place_of(rules, id) == Some(at))
+        };
+        specialized
+            .chain(self.replaced.iter().copied().filter(by_this))
+            .collect()
+    }
+}
+
+/// The place of the rule of that id among rules in the order of their ids, or of the one that had it before.
+fn place_of(rules: &[LoadedRule], id: &str) -> Option<usize> {
+    let had = |loaded: &LoadedRule| loaded.head.was.iter().any(|old| old == id);
+    match rules.binary_search_by(|loaded| loaded.id().cmp(id)) {
+        Ok(at) => Some(at),
+        Err(_) => rules.iter().position(had),
     }
 }

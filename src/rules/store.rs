@@ -4,9 +4,11 @@
 //! for the few rules that its crash concerns. Three parts: the rules' texts, what must be known of every rule, and tables
 //! of numbers, little-endian words of 32 bits, that point into both. It must not know what a rule means.
 
-/// Words of a rule's record: text and JSON (start and length each, in the texts), head (start and length, in the heads),
-/// digest (two), flags.
-pub const RULE: usize = 9;
+/// Words of a rule's record: text and JSON (start and length each, in the texts), digest (two), flags, where its head
+/// starts in the heads, and how long each of the head's fields is.
+pub const RULE: usize = 8 + FIELDS;
+/// Fields of a head: kinds, file, id, status, replaced_by, was, specializes.
+pub const FIELDS: usize = 7;
 /// Words of a name's record: group, name (start and length, in the heads), its rules (start and count, in the list).
 const NAME: usize = 5;
 /// Words before the first record: how many rules, how many names.
@@ -60,7 +62,7 @@ impl<'t> Store<'t> {
     }
 
     fn part(text: &'t str, start: usize, len: usize) -> &'t str {
-        text.get(start..start + len).unwrap_or_default()
+        text.get(start..start.saturating_add(len)).unwrap_or_default()
     }
 
     fn rule(&self, number: usize, word: usize) -> usize {
@@ -82,14 +84,20 @@ impl<'t> Store<'t> {
         Self::part(self.texts, self.rule(number, 2), self.rule(number, 3))
     }
 
-    fn fields(&self, number: usize) -> std::str::Split<'t, char> {
-        Self::part(self.heads, self.rule(number, 4), self.rule(number, 5)).split('\n')
+    fn fields(&self, number: usize) -> [&'t str; FIELDS] {
+        let mut start = self.rule(number, 7);
+        std::array::from_fn(|field| {
+            let len = self.rule(number, 8 + field);
+            let text = Self::part(self.heads, start, len);
+            start = start.saturating_add(len);
+            text
+        })
     }
 
     /// What the index needs of a rule.
     pub fn facets(&self, number: usize) -> Facets<impl Iterator<Item = &'t str> + use<'t>> {
-        let flags = self.rule(number, 8);
-        let kinds = self.fields(number).next().unwrap_or_default();
+        let flags = self.rule(number, 6);
+        let kinds = Self::part(self.heads, self.rule(number, 7), self.rule(number, 8));
         Facets {
             open: flags & 1 != 0,
             required: (flags >> 8) as u8,
@@ -99,17 +107,19 @@ impl<'t> Store<'t> {
 
     /// What must be known of a rule.
     pub fn head(&self, number: usize) -> Head<'t> {
-        let mut fields = self.fields(number).skip(1);
-        let mut next = || fields.next().unwrap_or_default();
-        let words = |field: &'t str| field.split(' ').filter(|word| !word.is_empty()).collect();
+        let [_, file, id, status, replaced_by, was, specializes] = self.fields(number);
+        let words = |field: &'t str| match field {
+            "" => Vec::new(),
+            field => field.split(' ').collect(),
+        };
         Head {
-            file: next(),
-            id: next(),
-            status: next(),
-            replaced_by: next(),
-            was: words(next()),
-            specializes: words(next()),
-            digest: self.rule(number, 6) as u64 | (self.rule(number, 7) as u64) << 32,
+            file,
+            id,
+            status,
+            replaced_by,
+            was: words(was),
+            specializes: words(specializes),
+            digest: self.rule(number, 4) as u64 | (self.rule(number, 5) as u64) << 32,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::store::{Facets, Head, RULE};
+use super::store::{FIELDS, Facets, Head, RULE};
 
 /// A store under construction.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Writer {
         names: impl Iterator<Item = (u8, &'n str)>,
     ) {
         let number = (self.rules.len() / RULE) as u32;
-        let fields = [
+        let fields: [&str; FIELDS] = [
             &*facets.kinds.join(" "),
             head.file,
             head.id,
@@ -38,12 +38,12 @@ impl Writer {
             self.rules.extend([self.texts.len() as u32, part.len() as u32]);
             self.texts.push_str(part);
         }
-        let fields = fields.join("\n");
-        self.rules.extend([self.heads.len() as u32, fields.len() as u32]);
-        self.heads.push_str(&fields);
         let flags = u32::from(facets.open) | u32::from(facets.required) << 8;
+        let start = self.heads.len() as u32;
         self.rules
-            .extend([head.digest as u32, (head.digest >> 32) as u32, flags]);
+            .extend([head.digest as u32, (head.digest >> 32) as u32, flags, start]);
+        self.rules.extend(fields.map(|field| field.len() as u32));
+        self.heads.extend(fields);
         for (group, name) in names {
             let rules = self.names.entry((group, name.to_owned())).or_default();
             if rules.last() != Some(&number) {

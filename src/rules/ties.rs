@@ -27,7 +27,7 @@ pub struct Finding {
     pub help: String,
 }
 
-/// Everything that is wrong or odd between rules.
+/// Everything that is wrong or odd between rules, which stand in the order of their ids.
 pub fn check(rules: &[LoadedRule]) -> Vec<Finding> {
     let mut findings = links(rules);
     let cycles = in_cycles(rules);
@@ -125,7 +125,7 @@ fn hidden(rules: &[LoadedRule]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let generals = Generals::new(rules);
     for (special, above) in rules.iter().enumerate() {
-        for &general in generals.of(special).into_iter().flatten() {
+        for &general in generals.of(rules, special).into_iter().flatten() {
             let Some(loaded) = rules.get(general) else { continue };
             let replaced = loaded.head.replaced_by.as_deref() == Some(above.id());
             // The tests hold the shipped rules against each other.

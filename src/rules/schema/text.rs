@@ -247,9 +247,27 @@ impl Word for Date {
 /// A regular expression (linear-time: no look-around, no back-references), compiled when it is first needed.
 pub struct Pattern {
     text: String,
-    /// What [`literal::required`] says of it.
-    literals: OnceLock<Option<Vec<String>>>,
+    choices: OnceLock<Vec<Choice>>,
+}
+
+/// One of the expressions that a pattern is made of. Compiling costs more than all else that is done with most patterns:
+/// a text without what a match must hold does not ask for it, and of `a|b` only the one that it hints at is compiled.
+struct Choice {
+    choice: literal::Choice,
     compiled: OnceLock<Option<Regex>>,
+}
+
+impl Choice {
+    fn may_fit(&self, text: &str) -> bool {
+        let literals = self.choice.literals.as_ref();
+        literals.is_none_or(|literals| literals.iter().any(|literal| text.contains(literal.as_str())))
+    }
+
+    fn fits(&self, line: &str) -> bool {
+        let compiled = || Pattern::compile(&self.choice.pattern).ok();
+        self.may_fit(line)
+            && (self.compiled.get_or_init(compiled).as_ref()).is_some_and(|regex| regex.is_match(line.as_bytes()))
+    }
 }
 
 impl Pattern {
@@ -269,22 +287,22 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether some part of `line` fits. Compiling costs more than all else that is done with most patterns: lines
-    /// without what a match must hold do not ask for it. One that never passed [`Pattern::validate`] fits nothing.
+    fn choices(&self) -> &[Choice] {
+        let choice = |choice| Choice {
+            choice,
+            compiled: OnceLock::new(),
+        };
+        (self.choices).get_or_init(|| literal::choices(&self.text).into_iter().map(choice).collect())
+    }
+
+    /// Whether some part of `line` fits. A pattern that never passed [`Pattern::validate`] fits nothing.
     pub fn fits(&self, line: &str) -> bool {
-        if !self.may_fit(line) {
-            return false;
-        }
-        let compiled = self.compiled.get_or_init(|| Self::compile(&self.text).ok());
-        compiled.as_ref().is_some_and(|regex| regex.is_match(line.as_bytes()))
+        self.choices().iter().any(|choice| choice.fits(line))
     }
 
     /// Whether `text` holds what every match must: no line of a text that does not can fit.
     pub fn may_fit(&self, text: &str) -> bool {
-        let literals = self.literals.get_or_init(|| literal::required(&self.text));
-        literals
-            .as_ref()
-            .is_none_or(|literals| literals.iter().any(|literal| text.contains(literal.as_str())))
+        self.choices().iter().any(|choice| choice.may_fit(text))
     }
 
     /// Compiles the pattern for its errors.
@@ -321,8 +339,7 @@ impl Word for Pattern {
         }
         Ok(Pattern {
             text: text.to_owned(),
-            literals: OnceLock::new(),
-            compiled: OnceLock::new(),
+            choices: OnceLock::new(),
         })
     }
 }
