@@ -24,6 +24,14 @@ fn capsule(dump: &Path, folder: &Path, arguments: &[&str]) -> std::path::PathBuf
     made
 }
 
+#[test]
+fn a_capsule_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let temporary = tempfile::tempdir().unwrap();
+    let made = capsule(&corpus()[0], temporary.path(), &[]);
+    assert_eq!(made.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
 /// Everything that `extract` says of `dump`, but for `source`.
 fn report(dump: &Path) -> Value {
     let (_, mut report) = common::json(&["extract", "--format", "json", "--all-cpus", "--tasks"], dump, &[]);

@@ -46,7 +46,7 @@ fn make(arguments: &Capsule, output: &Path, sink: &mut Sink) -> Result<(), Strin
     // What a team's own rules ask of memory must be in it, too.
     let base = load(&arguments.rules, sink).ok_or_else(|| "no capsule without the rules that it is for".to_owned())?;
     let made = capsule::make(&parts, &base, options).map_err(|error| error.to_string())?;
-    whole_file::write(output, |file| file.write_all(&made.bytes))?;
+    whole_file::write(output, whole_file::PRIVATE, |file| file.write_all(&made.bytes))?;
     sink.write(&contents::page(
         &output.display().to_string(),
         made.bytes.len() as u64,

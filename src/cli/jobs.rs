@@ -1,9 +1,8 @@
 //! Many inputs, in parallel, answered in order: one answer each, whatever happens to the others.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use rayon::prelude::*;
+
+use crate::scan::guarded;
 
 /// How many answers may wait for an earlier one to be printed.
 const WINDOW: usize = 64;
@@ -18,12 +17,12 @@ where
     W: Fn(&J) -> A + Sync,
     T: FnMut(&J, Result<A, String>) -> bool,
 {
-    let guarded = |job: &J| catch_unwind(AssertUnwindSafe(|| work(job))).map_err(|payload| message(payload.as_ref()));
+    let work = |job: &J| guarded(|| work(job));
     for window in jobs.chunks(WINDOW) {
         // One job needs no thread pool, whose start would cost more than many an answer.
         let answers: Vec<_> = match window {
-            [job] => vec![guarded(job)],
-            jobs => jobs.par_iter().with_max_len(1).map(guarded).collect(),
+            [job] => vec![work(job)],
+            jobs => jobs.par_iter().with_max_len(1).map(work).collect(),
         };
         for (job, answer) in window.iter().zip(answers) {
             if !then(job, answer) {
@@ -31,15 +30,6 @@ where
             }
         }
     }
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("unknown");
-    format!("internal error, please report it with the input: {text}")
 }
 
 #[cfg(test)]

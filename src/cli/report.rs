@@ -38,7 +38,7 @@ fn make(arguments: &Arguments) -> Result<u64, String> {
         read(&mut report, path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     }
     let broken = report.broken();
-    whole_file::write(&arguments.output, |file| report.finish(file))?;
+    whole_file::write(&arguments.output, whole_file::SHARED, |file| report.finish(file))?;
     Ok(broken)
 }
 

@@ -102,7 +102,7 @@ fn tell(entry: &Entry, row: &Labelled, arguments: &Arguments, base: &KnowledgeBa
 fn write(dump: &Path, line: &str) -> Result<(), String> {
     let answer = watch::answer_path(dump);
     let mode = dump.metadata().ok().map(|data| data.permissions());
-    whole_file::write(&answer, |file| {
+    whole_file::write(&answer, whole_file::PRIVATE, |file| {
         if let Some(mode) = mode {
             file.get_ref().as_file().set_permissions(mode)?;
         }

@@ -3,12 +3,11 @@
 //! The entries are walked by a thread of their own, and each is one task for the next free thread; answers wait for those before them,
 //! and no more than [`Width::ahead`] entries are ever on the way: memory does not depend on the archive.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 
+use super::guard::guarded;
 use super::label::Labelled;
 use crate::archive::Entry;
 use crate::input::gate::Gate;
@@ -84,12 +83,12 @@ where
             Stock::Reports(rows) => (rows.into_iter().map(&again).collect(), false, true),
             Stock::None => (read(&entry), true, true),
         };
-        let done = catch_unwind(AssertUnwindSafe(|| match &gate {
+        let done = guarded(|| match &gate {
             Some(gate) => gate.enter(work),
             None => work(),
-        }));
-        let (mut rows, read, new) = done.unwrap_or_else(|payload| {
-            let why = format!("{name}: {}", message(payload.as_ref()));
+        });
+        let (mut rows, read, new) = done.unwrap_or_else(|why| {
+            let why = format!("{name}: {why}");
             (vec![Labelled::failed(&name, why, false)], true, true)
         });
         if rows.is_empty() {
@@ -147,16 +146,6 @@ where
         stopped.store(true, Ordering::Relaxed);
         drop((give_back, answers));
     });
-}
-
-/// What a panic said.
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("unknown");
-    format!("internal error, please report it with the input: {text}")
 }
 
 #[cfg(test)]

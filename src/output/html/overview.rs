@@ -270,7 +270,11 @@ fn empty(html: &mut Markup, tally: &Tally) {
     html.element("h2", &[], "No crash");
     html.open("details", &[]);
     let number = tally.of(Status::NoCrash);
-    let text = format!("{} read and hold no crash", counted(number, "input was", "inputs were"));
+    let text = counted(
+        number,
+        "input was read and holds no crash",
+        "inputs were read and hold no crash",
+    );
     html.element("summary", &[], &text);
     html.open("ul", &[]);
     tally.empty.iter().for_each(|input| html.element("li", &[], input));
