@@ -11,9 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use tempfile::TempDir;
-
 use super::folder::{self, Group};
+use super::scratch::Scratch;
 use super::{Entry, Face, FileStamp};
 use crate::input::{self, Limits, Looks};
 
@@ -49,7 +48,7 @@ pub struct Unpacked {
     pub files: usize,
     /// Why it ends early.
     pub cut_short: Option<String>,
-    folder: TempDir,
+    folder: Scratch,
 }
 
 impl Unpacked {
@@ -63,9 +62,7 @@ impl Unpacked {
 pub fn unpack(archive: &Path, name: &str) -> io::Result<Unpacked> {
     let file = File::open(archive)?;
     let data = file.metadata()?;
-    let folder = tempfile::Builder::new()
-        .prefix("vmcoroner-")
-        .tempdir_in(input::spool_folder())?;
+    let folder = Scratch::new()?;
     let budget = Rc::new(Cell::new(u64::MAX));
     let stream = Guarded {
         stream: input::unwrapped(Box::new(file)),
