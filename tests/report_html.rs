@@ -61,6 +61,26 @@ fn identify_feeds_it_through_a_pipe() {
 }
 
 #[test]
+fn a_scan_writes_the_page_that_its_rows_make() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let page = folder.path().join("page.html");
+    let output = vmcoroner()
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus"))
+        .args(["scan", "--quiet", "--html"])
+        .arg(&page)
+        .args(["anon-vma-root-null", "soft-lockup", "sysrq-crash", "not-there"])
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(2));
+    let rows = folder.path().join("rows.jsonl");
+    std::fs::write(&rows, output.stdout).expect("the rows");
+    let direct = std::fs::read_to_string(&page).expect("the page");
+    std::fs::remove_file(&page).expect("it was there");
+    let by_rows = std::fs::read_to_string(made(&rows, folder.path())).expect("the page");
+    assert!(direct == by_rows && direct.contains("<dt>not-there</dt>"));
+}
+
+#[test]
 fn what_is_no_row_is_said_and_nothing_half_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let page = folder.path().join("page.html");

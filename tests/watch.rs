@@ -100,6 +100,21 @@ fn a_hook_that_fails_or_hangs_is_told_and_costs_no_more_than_its_time() {
 }
 
 #[test]
+fn a_worker_gives_the_same_row_and_one_that_takes_too_long_costs_its_own() {
+    let folder = crashes();
+    let (_, here) = once(folder.path(), &[]);
+    assert_eq!(once(folder.path(), &["--isolate"]), (1, here));
+    let (code, rows) = once(folder.path(), &["--write", "--timeout", "0.001s"]);
+    assert_eq!((code, rows.len()), (2, 1));
+    assert!(
+        rows[0]["error"].as_str().expect("why").contains("--timeout"),
+        "{rows:?}"
+    );
+    // It has no answer: the next run tries again.
+    assert_eq!(once(folder.path(), &["--write", "--timeout", "60s"]).1.len(), 1);
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_an_error() {
     assert_eq!(once(Path::new("not-there"), &[]).0, 2);
 }

@@ -4,7 +4,7 @@ use super::args::{Extract, Format};
 use super::sink::Sink;
 use super::{Outcome, jobs};
 use crate::crash::CrashReport;
-use crate::extract::{self, Depth, ExtractError, Job};
+use crate::extract::{self, Depth, ExtractError, Job, Shared};
 use crate::output::json::Answers;
 use crate::output::{facts, page::Page};
 
@@ -57,7 +57,7 @@ fn reports(job: &Job, arguments: &Extract) -> Result<Vec<CrashReport>, ExtractEr
         all_cpus: arguments.all_cpus,
         blocked_tasks: arguments.tasks,
     };
-    let extracted = extract::extract_with(&job.open()?, depth, &arguments.debug.files())?;
+    let extracted = extract::extract_with(&job.open()?, depth, &arguments.debug.files(), &Shared::default())?;
     Ok(if arguments.all {
         extracted.reports
     } else {

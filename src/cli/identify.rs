@@ -12,7 +12,7 @@ use super::knowledge::{Loading, loading};
 use super::sink::Sink;
 use super::{Outcome, jobs};
 use crate::crash::{CrashReport, Probe};
-use crate::extract::{self, Depth, Dumped, ExtractError, Job};
+use crate::extract::{self, Depth, Dumped, ExtractError, Job, Shared};
 use crate::output::page::{Page, Tone};
 use crate::output::{costs, verdict};
 use crate::rules::stats::Stats;
@@ -100,7 +100,12 @@ fn identify(
     arguments: &Identify,
     stats: Option<&Stats>,
 ) -> Result<Vec<(CrashReport, Identification)>, ExtractError> {
-    let mut extracted = extract::extract_with(&job.open()?, Depth::default(), &arguments.debug.files())?;
+    let mut extracted = extract::extract_with(
+        &job.open()?,
+        Depth::default(),
+        &arguments.debug.files(),
+        &Shared::default(),
+    )?;
     let dumped = extracted.dumped.take();
     let probe = dumped.as_ref().and_then(Dumped::probe);
     let reports: Vec<CrashReport> = if arguments.all {

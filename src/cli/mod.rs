@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Holds no logic that a library user would miss.
 
 mod args;
+mod beside;
 mod capsule;
 mod compare;
 mod extract;
@@ -23,6 +24,7 @@ mod sym;
 mod watch;
 mod whole_file;
 mod worker;
+mod workers;
 
 use std::process::ExitCode;
 

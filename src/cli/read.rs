@@ -8,7 +8,7 @@ use super::args::{Format, Read};
 use super::extract::answers;
 use super::sink::Sink;
 use crate::addr::VirtAddr;
-use crate::extract::{self, Depth, Job, probe};
+use crate::extract::{self, Depth, Job, Shared, probe};
 use crate::kernel::read::{Expression, Reader, Value};
 use crate::output::page::escape;
 
@@ -68,7 +68,7 @@ pub fn run(arguments: &Read, sink: &mut Sink) -> Outcome {
     let files = arguments.debug.files();
     let opened = job
         .open()
-        .and_then(|parts| extract::extract_with(&parts, Depth::default(), &files));
+        .and_then(|parts| extract::extract_with(&parts, Depth::default(), &files, &Shared::default()));
     let mut extracted = match opened {
         Ok(extracted) => extracted,
         Err(error) => {

@@ -32,14 +32,24 @@ fn make(arguments: &Arguments) -> Result<u64, String> {
         crashes: arguments.crashes.unwrap_or(usual.crashes),
         ..usual
     };
-    let spool = tempfile::tempfile().map_err(|error| format!("cannot make a temporary file: {error}"))?;
-    let mut report = Report::new(options, spool);
+    let mut report = begin(options)?;
     for path in &arguments.rows {
         read(&mut report, path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     }
     let broken = report.broken();
-    whole_file::write(&arguments.output, whole_file::SHARED, |file| report.finish(file))?;
+    end(report, &arguments.output)?;
     Ok(broken)
+}
+
+/// A page without rows, whose sections wait in a temporary file.
+pub fn begin(options: Options) -> Result<Report<File>, String> {
+    let spool = tempfile::tempfile().map_err(|error| format!("cannot make a temporary file: {error}"))?;
+    Ok(Report::new(options, spool))
+}
+
+/// Writes the page.
+pub fn end(report: Report<File>, path: &Path) -> Result<(), String> {
+    whole_file::write(path, whole_file::SHARED, |file| report.finish(file))
 }
 
 fn read(report: &mut Report<File>, path: &Path) -> io::Result<()> {

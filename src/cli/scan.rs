@@ -1,25 +1,25 @@
 //! `vmcoroner scan`: an archive of crashes, labelled.
 
-use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Outcome;
 use super::args::archive::{RowFormat, Scan};
+use super::beside::Beside;
 use super::knowledge::load;
 use super::progress::Progress;
 use super::sink::Sink;
+use super::workers::Workers;
 use crate::archive::{self, Entry, FaceCache, NoCache, Walk};
 use crate::catalog::{Catalog, CatalogError, Kept};
 use crate::output::json::Answers;
 use crate::output::page::Page;
 use crate::output::rows;
 use crate::rules::KnowledgeBase;
-use crate::scan::worker::{Supervised, Terms};
 use crate::scan::{self, Answer, Labelled, Status, Stock, Tally, Width};
 
 /// Labels every crash of the places.
@@ -35,7 +35,7 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
         }
     };
     let mut width = width(arguments.jobs, arguments.io_jobs);
-    if is_isolated(arguments) {
+    if arguments.isolation.is_asked() {
         // A worker that waits for storage does not compute either: the system shares the processors out.
         width.jobs = width.threads();
     }
@@ -57,8 +57,16 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
             return Outcome::Failed;
         }
     };
+    let mut beside = match Beside::begin(arguments) {
+        Ok(beside) => beside,
+        Err(error) => {
+            sink.error(&error);
+            return Outcome::Failed;
+        }
+    };
     let mut walk = Walk::new(&places, cache);
     let files = catalog.iter().flat_map(|catalog| catalog.files());
+    let files = files.chain(beside.paths().map(Path::to_owned));
     for own in files.filter_map(|file| file.metadata().ok()) {
         walk = walk.leave_out(&own);
     }
@@ -67,7 +75,7 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
     }
     let shard = arguments.shard;
     let entries = walk.filter(|entry| shard.is_none_or(|shard| entry.falls_to(shard.number, shard.count)));
-    let workers = Workers::new(arguments, &base);
+    let workers = Workers::new(&arguments.isolation, &arguments.rules, &base);
     let mut progress = Progress::start(&places, arguments.quiet);
     let mut printer = Printer::new(arguments.format);
     let mut tally = Tally::default();
@@ -75,77 +83,29 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
         entries,
         width,
         |entry| stock(catalog.as_deref(), entry, &base),
-        |entry| match &workers {
-            Some(workers) => workers.label(entry),
-            None => read(entry, &base),
-        },
+        |entry| workers.label(entry),
         |row| again(row, &base),
         |answer| {
             tally.add(&answer);
             keeper.keep(&answer);
             progress.aside(|| answer.rows.iter().for_each(|row| printer.row(row, sink)));
+            answer.rows.iter().for_each(|row| beside.row(row));
             progress.show(&tally);
             !sink.is_closed()
         },
     );
     progress.finish();
     printer.end(&tally, sink);
-    match keeper.end() {
-        Ok(()) => outcome(&tally),
-        Err(error) => {
-            sink.error(&format!("not all rows are in the catalogue: {error}"));
-            Outcome::Failed
-        }
+    let mut worst = outcome(&tally);
+    if let Err(error) = beside.end() {
+        sink.error(&error);
+        worst = Outcome::Failed;
     }
-}
-
-fn is_isolated(arguments: &Scan) -> bool {
-    arguments.isolate || arguments.timeout.is_some() || arguments.max_memory.is_some()
-}
-
-/// Worker processes: those that are at work, and here those that wait for it.
-struct Workers {
-    terms: Terms,
-    idle: Mutex<Vec<Supervised>>,
-}
-
-impl Workers {
-    /// `None`: crashes are read in this process.
-    fn new(arguments: &Scan, base: &KnowledgeBase) -> Option<Self> {
-        if !is_isolated(arguments) {
-            return None;
-        }
-        let mut words: Vec<OsString> = vec!["worker".into()];
-        if let Some(size) = arguments.max_memory {
-            words.push("--max-memory".into());
-            words.push(size.0.to_string().into());
-        }
-        for path in &arguments.rules.paths {
-            words.push("--rules".into());
-            words.push(path.into());
-        }
-        words.extend(arguments.rules.no_builtin.then(|| "--no-builtin".into()));
-        words.extend(arguments.rules.keep_going.then(|| "--keep-going".into()));
-        Some(Workers {
-            terms: Terms {
-                program: std::env::current_exe().unwrap_or_else(|_| "vmcoroner".into()),
-                arguments: words,
-                timeout: arguments.timeout.map(|span| span.0),
-                max_memory: arguments.max_memory.map(|size| size.0),
-                rules_digest: base.digest().to_owned(),
-            },
-            idle: Mutex::new(Vec::new()),
-        })
+    if let Err(error) = keeper.end() {
+        sink.error(&format!("not all rows are in the catalogue: {error}"));
+        worst = Outcome::Failed;
     }
-
-    fn label(&self, entry: &Entry) -> Vec<Labelled> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle().pop();
-        let mut worker = waiting.unwrap_or_else(|| Supervised::new(self.terms.clone()));
-        let rows = worker.label(entry);
-        idle().push(worker);
-        rows
-    }
+    worst
 }
 
 /// What the catalogue has of an entry. One that cannot be read has nothing: the entry is read again.
@@ -232,13 +192,6 @@ fn standard_output() -> Option<Metadata> {
         .metadata()
         .ok()
         .filter(Metadata::is_file)
-}
-
-/// Reads an entry in this process.
-pub fn read(entry: &Entry, base: &KnowledgeBase) -> Vec<Labelled> {
-    let mut rows = Vec::new();
-    scan::label(entry, base, 0, &mut |_| (), &mut |labelled| rows.push(labelled));
-    rows
 }
 
 /// Every input known: 0. Some not: 1. Some not read: 2.

@@ -13,7 +13,8 @@ use super::args::Format;
 use super::args::fleet::Watch as Arguments;
 use super::knowledge::load;
 use super::sink::Sink;
-use super::{Outcome, jobs, scan, whole_file};
+use super::workers::Workers;
+use super::{Outcome, jobs, whole_file};
 use crate::archive::Entry;
 use crate::output::page::Page;
 use crate::output::rows;
@@ -33,6 +34,7 @@ pub fn run(arguments: &Arguments, sink: &mut Sink) -> Outcome {
         sink.error(&format!("{}: not a folder that can be watched", folder.display()));
         return Outcome::Failed;
     }
+    let workers = Workers::new(&arguments.isolation, &arguments.rules, &base);
     let settle = Duration::from_secs(arguments.settle);
     let mut watch = Watch::new(&arguments.folders, settle);
     let mut worst = Outcome::Found;
@@ -42,7 +44,7 @@ pub fn run(arguments: &Arguments, sink: &mut Sink) -> Outcome {
         found.retain(|entry| !watch::is_answered(entry));
         jobs::in_order(
             &found,
-            |entry| scan::read(entry, &base),
+            |entry| workers.label(entry),
             |entry, rows| {
                 let failed = |error: String| vec![Labelled::failed(&entry.name, error, true)];
                 for row in rows.unwrap_or_else(failed) {

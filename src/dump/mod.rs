@@ -13,6 +13,7 @@ mod kdump;
 mod layout;
 mod notes;
 mod set;
+mod shared;
 mod vmcore;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use crate::addr::PhysAddr;
 
 pub use error::DumpError;
 pub use set::{Peeked, Split, find_siblings, group_parts, peek};
+pub use shared::SharedPages;
 pub use vmcore::Vmcore;
 
 /// The dumped machine's physical memory.

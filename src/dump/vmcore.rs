@@ -10,7 +10,7 @@ use super::elf::{self, ElfFile};
 use super::flat::{self, Flattened};
 use super::io::read_vec;
 use super::kdump::{self, KdumpFile, KdumpMemory};
-use super::{DumpError, Header, MemoryError, PhysicalMemory, set};
+use super::{DumpError, Header, MemoryError, PhysicalMemory, SharedPages, set};
 
 /// An opened dump.
 #[derive(Debug)]
@@ -36,6 +36,11 @@ impl Vmcore {
     /// Opens a dump that is stored in one file, or in the files of one split set (in any order, see
     /// [`super::group_parts`]).
     pub fn open(parts: Vec<Arc<dyn ReadAt>>) -> Result<Self, DumpError> {
+        Self::open_sharing(parts, None)
+    }
+
+    /// [`Vmcore::open`]; pages that other dumps store in the same bytes are decoded once.
+    pub fn open_sharing(parts: Vec<Arc<dyn ReadAt>>, shared: Option<Arc<SharedPages>>) -> Result<Self, DumpError> {
         let mut flattening = Flattening::default();
         let mut files = Vec::new();
         let count = parts.len();
@@ -46,7 +51,7 @@ impl Vmcore {
                 Part::Elf(_) => return Err(mismatch(index, "it is an ELF core, and those are never split")),
             }
         }
-        Self::of_kdump(files, flattening)
+        Self::of_kdump(files, flattening, shared)
     }
 
     fn of_elf(file: ElfFile, flattening: Flattening) -> Self {
@@ -59,7 +64,11 @@ impl Vmcore {
         }
     }
 
-    fn of_kdump(mut files: Vec<KdumpFile>, flattening: Flattening) -> Result<Self, DumpError> {
+    fn of_kdump(
+        mut files: Vec<KdumpFile>,
+        flattening: Flattening,
+        shared: Option<Arc<SharedPages>>,
+    ) -> Result<Self, DumpError> {
         let parts: Vec<_> = files.iter().filter_map(KdumpFile::part).collect();
         if files.len() > 1 {
             let differing = files.iter().position(|file| {
@@ -113,7 +122,7 @@ impl Vmcore {
         Ok(Self {
             header,
             ranges,
-            source: Source::Kdump(KdumpMemory::new(files, page_size)),
+            source: Source::Kdump(KdumpMemory::new(files, page_size, shared)),
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::debug_files::DebugFilesError;
 use super::memory::{self, Insight};
-use super::{DebugFiles, Depth, Dumped, ExtractError, Extracted, Step};
+use super::{DebugFiles, Depth, Dumped, ExtractError, Extracted, Shared, Step};
 use crate::console;
 use crate::crash::{CrashReport, Source, SourceKind, time};
 use crate::dump::{Header, PhysicalMemory, Vmcore};
@@ -14,9 +14,9 @@ use crate::kernel::Kernel;
 use crate::kernel::log::{KernelLog, LogError};
 
 /// Reads a dump from all of its parts.
-pub fn read(parts: &[Input], depth: Depth, files: &DebugFiles) -> Result<Extracted, ExtractError> {
-    let vmcore = open(parts)?;
-    let examined = examine(vmcore.clone(), vmcore.header(), files, depth, &|_| ());
+pub fn read(parts: &[Input], depth: Depth, files: &DebugFiles, shared: &Shared) -> Result<Extracted, ExtractError> {
+    let vmcore = open_sharing(parts, shared)?;
+    let examined = examine(vmcore.clone(), vmcore.header(), files, shared, depth, &|_| ());
     let (mut report, dumped) = examined.map_err(|source| ExtractError::DebugFiles {
         path: parts.first().map(|p| p.path.clone()).unwrap_or_default(),
         source,
@@ -46,8 +46,8 @@ pub fn open_kernel(parts: &[Input], files: &DebugFiles) -> Result<Dumped, Extrac
     let vmcore = open(parts)?;
     match Kernel::open(vmcore.clone(), vmcore.header()) {
         Ok(kernel) => {
-            let insight =
-                Insight::open_with(&kernel, files).map_err(|source| ExtractError::DebugFiles { path, source })?;
+            let insight = Insight::open_with(&kernel, files, &Shared::default())
+                .map_err(|source| ExtractError::DebugFiles { path, source })?;
             Ok(Dumped { kernel, insight })
         }
         Err(error) => Err(ExtractError::NoKernel {
@@ -62,6 +62,7 @@ pub(super) fn examine(
     memory: Arc<dyn PhysicalMemory>,
     header: &Header,
     files: &DebugFiles,
+    shared: &Shared,
     depth: Depth,
     watch: &dyn Fn(Step),
 ) -> Result<(CrashReport, Option<Dumped>), DebugFilesError> {
@@ -70,7 +71,7 @@ pub(super) fn examine(
     let in_order = memory.is_recorded();
     let dumped = match Kernel::open(memory, header) {
         Ok(kernel) => {
-            let names = || Insight::open_with(&kernel, files);
+            let names = || Insight::open_with(&kernel, files, shared);
             // A log that asks for more than VMCOREINFO names has to wait for the names.
             let log = || {
                 let asked = Cell::new(false);
@@ -157,12 +158,16 @@ pub fn kernel_log(parts: &[Input]) -> Result<KernelLog, ExtractError> {
 
 /// Opens the dump that `parts` make up.
 pub(super) fn open(parts: &[Input]) -> Result<Arc<Vmcore>, ExtractError> {
+    open_sharing(parts, &Shared::default())
+}
+
+fn open_sharing(parts: &[Input], shared: &Shared) -> Result<Arc<Vmcore>, ExtractError> {
     let path = parts.first().map(|p| p.path.clone()).unwrap_or_default();
     let bytes = parts.iter().filter_map(|part| match &part.content {
         Content::Dump(bytes) => Some(bytes.clone()),
         Content::Text(_) => None,
     });
-    match Vmcore::open(bytes.collect()) {
+    match Vmcore::open_sharing(bytes.collect(), shared.pages.clone()) {
         Ok(vmcore) => Ok(Arc::new(vmcore)),
         Err(source) => Err(ExtractError::Dump { path, source }),
     }

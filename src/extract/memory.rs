@@ -14,7 +14,7 @@ use crate::kernel::types::{KernelTypes, Source as TypeSource, Types};
 use crate::kernel::{Kernel, bug_table, cpus};
 
 use super::debug_files::{DebugFilesError, Search};
-use super::{DebugFiles, Depth, Step, fault, source_lines, stack};
+use super::{DebugFiles, Depth, Shared, Step, fault, source_lines, stack};
 
 /// How many bytes of code are handed to the decoder: no instruction is longer than 15.
 const CODE: usize = 16;
@@ -42,18 +42,23 @@ impl fmt::Debug for Insight {
 impl Insight {
     /// Finds symbols, types and modules; the reason when there are none.
     pub fn open(kernel: &Kernel) -> Result<Insight, String> {
-        let opened = Insight::open_with(kernel, &DebugFiles::default());
+        let opened = Insight::open_with(kernel, &DebugFiles::default(), &Shared::default());
         opened.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    /// [`Insight::open`] with the help of debuginfo. The outer error: a file that was named cannot be used.
-    pub fn open_with(kernel: &Kernel, files: &DebugFiles) -> Result<Result<Insight, String>, DebugFilesError> {
+    /// [`Insight::open`] with the help of debuginfo, and of other dumps. The outer error: a file that was named cannot be
+    /// used.
+    pub fn open_with(
+        kernel: &Kernel,
+        files: &DebugFiles,
+        shared: &Shared,
+    ) -> Result<Result<Insight, String>, DebugFilesError> {
         let named = |name: &str| kernel.vmcoreinfo().symbol(name);
         let hints = Hints {
             vmcoreinfo: &named,
             image: kernel.image_start(),
         };
-        let symbols = Symbols::open(kernel.memory(), hints);
+        let symbols = Symbols::open_sharing(kernel.memory(), hints, shared.names.as_ref());
         let debug = files.search(kernel, symbols.as_ref().ok())?;
         let listed = || debug.found.as_ref()?.symbols(kernel.memory());
         let mut symbols = match symbols.map_err(|error| listed().ok_or(error)) {

@@ -9,6 +9,7 @@ mod finish;
 mod job;
 mod memory;
 pub mod probe;
+mod shared;
 mod source_lines;
 mod stack;
 mod text;
@@ -17,6 +18,7 @@ pub use debug_files::DebugFiles;
 pub use dumped::{kernel_log, open_kernel};
 pub use job::{Job, jobs};
 pub use memory::Insight;
+pub use shared::Shared;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -156,7 +158,7 @@ pub fn examine(
     depth: Depth,
     watch: &dyn Fn(Step),
 ) -> (CrashReport, Option<Dumped>) {
-    let examined = dumped::examine(memory, header, &DebugFiles::default(), depth, watch);
+    let examined = dumped::examine(memory, header, &DebugFiles::default(), &Shared::default(), depth, watch);
     // Only a file that was named can be unusable, and none was.
     let (mut report, dumped) = examined.unwrap_or_else(|error| {
         let mut report = CrashReport::new(Source::new("", SourceKind::Vmcore));
@@ -183,18 +185,23 @@ pub fn of_text(name: &str, text: &[u8]) -> Vec<CrashReport> {
 
 /// Everything that `parts` tell of a crash. Several parts are one split dump, in any order.
 pub fn extract(parts: &[Input], depth: Depth) -> Result<Extracted, ExtractError> {
-    extract_with(parts, depth, &DebugFiles::default())
+    extract_with(parts, depth, &DebugFiles::default(), &Shared::default())
 }
 
-/// [`extract`] with the help of debuginfo, for dumps.
-pub fn extract_with(parts: &[Input], depth: Depth, files: &DebugFiles) -> Result<Extracted, ExtractError> {
+/// [`extract`] with the help of debuginfo, for dumps, and of what dumps before had in common with these.
+pub fn extract_with(
+    parts: &[Input],
+    depth: Depth,
+    files: &DebugFiles,
+    shared: &Shared,
+) -> Result<Extracted, ExtractError> {
     let text = parts.iter().find_map(|part| match &part.content {
         Content::Text(text) => Some((part, text)),
         Content::Dump(_) => None,
     });
     let mut extracted = match text {
         Some((part, text)) => text::read(part, text)?,
-        None => dumped::read(parts, depth, files)?,
+        None => dumped::read(parts, depth, files, shared)?,
     };
     for report in &mut extracted.reports {
         finish::complete(report);

@@ -4,7 +4,7 @@
 //! Of the pages read, those who keep a record hear which bytes were asked for.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::addr::VirtAddr;
 use crate::kernel::access::KernelMemory;
@@ -20,7 +20,7 @@ pub(super) struct PagedBytes {
     len: u64,
     pages: Vec<OnceLock<Option<Box<[u8]>>>>,
     /// All pages at once, once [`PagedBytes::load`] has read them; `None` inside where the dump lacks one.
-    loaded: OnceLock<Option<Vec<u8>>>,
+    loaded: OnceLock<Option<Arc<Vec<u8>>>>,
     is_recorded: bool,
 }
 
@@ -111,12 +111,13 @@ impl PagedBytes {
     }
 
     /// Reads all of it at once and keeps it: many pages together cost much less than one by one. Where the dump lacks
-    /// a part, pages are read as before.
-    pub(super) fn load(&self) {
+    /// a part, pages are read as before; `None`.
+    pub(super) fn load(&self) -> Option<&Arc<Vec<u8>>> {
         /// A length may be an upper bound only.
         const MAX: u64 = 8 << 20;
         self.loaded
-            .get_or_init(|| (self.len <= MAX).then(|| self.whole()).flatten());
+            .get_or_init(|| (self.len <= MAX).then(|| self.whole()).flatten().map(Arc::new))
+            .as_ref()
     }
 
     /// The part of the table on the page of `at`.

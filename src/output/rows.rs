@@ -7,29 +7,29 @@ use crate::scan::{Labelled, Status, Tally};
 
 /// The columns of a crash, as the table has them.
 #[derive(Serialize)]
-struct Columns<'a> {
-    input: &'a str,
-    status: Status,
-    rule: Option<&'a str>,
-    tier: Option<&'a str>,
-    rule_title: Option<&'a str>,
-    general: Option<&'a str>,
-    kind: Option<&'a str>,
-    title: Option<&'a str>,
-    signature: Option<&'a str>,
-    function: Option<&'a str>,
-    release: Option<&'a str>,
-    stream: Option<&'a str>,
-    machine: Option<&'a str>,
-    host: Option<&'a str>,
-    hardware: Option<&'a str>,
-    crashed_at: Option<&'a str>,
-    uptime_seconds: Option<f64>,
-    error: Option<&'a str>,
+pub(super) struct Columns<'a> {
+    pub(super) input: &'a str,
+    pub(super) status: Status,
+    pub(super) rule: Option<&'a str>,
+    pub(super) tier: Option<&'a str>,
+    pub(super) rule_title: Option<&'a str>,
+    pub(super) general: Option<&'a str>,
+    pub(super) kind: Option<&'a str>,
+    pub(super) title: Option<&'a str>,
+    pub(super) signature: Option<&'a str>,
+    pub(super) function: Option<&'a str>,
+    pub(super) release: Option<&'a str>,
+    pub(super) stream: Option<&'a str>,
+    pub(super) machine: Option<&'a str>,
+    pub(super) host: Option<&'a str>,
+    pub(super) hardware: Option<&'a str>,
+    pub(super) crashed_at: Option<&'a str>,
+    pub(super) uptime_seconds: Option<f64>,
+    pub(super) error: Option<&'a str>,
 }
 
 impl<'a> Columns<'a> {
-    fn of(labelled: &'a Labelled) -> Self {
+    pub(super) fn of(labelled: &'a Labelled) -> Self {
         let (row, facts) = (&labelled.row, &labelled.facts);
         Columns {
             input: &row.input,

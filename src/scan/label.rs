@@ -10,7 +10,7 @@ use super::asked::{Asked, Recorder};
 use super::row::{Facts, Row, Status, raw};
 use crate::archive::{self, Entry, Kind, Members, Role};
 use crate::crash::{CrashReport, Probe, SourceKind, time};
-use crate::extract::{self, Depth, Dumped, ExtractError, Job};
+use crate::extract::{self, DebugFiles, Depth, Dumped, ExtractError, Job, Shared};
 use crate::input::InputError;
 use crate::rules::{self, Identification, KnowledgeBase};
 
@@ -50,24 +50,26 @@ impl Labelled {
     }
 }
 
-/// Labels an entry: hands each of its rows to `then`, and before each tells `begin` what is to be read for it. The first
+/// Labels an entry, with what `shared` keeps of entries before: hands each of its rows to `then`, and before each tells `begin` what is to be read for it. The first
 /// `skip` things to read are left out: they were read before, or cannot be.
 pub fn label(
     entry: &Entry,
     base: &KnowledgeBase,
+    shared: &Shared,
     skip: usize,
     begin: &mut dyn FnMut(&str),
     then: &mut dyn FnMut(Labelled),
 ) {
     let mut labelling = Labelling {
         base,
+        shared,
         skip,
         number: 0,
         begin,
         then,
     };
     match &entry.kind {
-        Kind::Crash => labelling.one(&entry.name, || Some(crash(entry, base))),
+        Kind::Crash => labelling.one(&entry.name, || Some(crash(entry, base, shared))),
         Kind::Unreadable(why) => labelling.failed(&entry.name, why, true),
         Kind::Tarball => labelling.tarball(entry, 0),
     }
@@ -76,6 +78,7 @@ pub fn label(
 /// [`label`] at work.
 struct Labelling<'a> {
     base: &'a KnowledgeBase,
+    shared: &'a Shared,
     skip: usize,
     number: usize,
     begin: &'a mut dyn FnMut(&str),
@@ -120,9 +123,9 @@ impl Labelling<'_> {
                 rows += 1;
                 continue;
             }
-            let base = self.base;
+            let (base, shared) = (self.base, self.shared);
             self.one(&member.name, || {
-                let labelled = crash(member, base);
+                let labelled = crash(member, base, shared);
                 logs += usize::from(labelled.row.status != Status::Failed);
                 let wanted = unpacked.members == Members::All || labelled.row.status.is_crash();
                 rows += usize::from(wanted);
@@ -143,14 +146,14 @@ impl Labelling<'_> {
 }
 
 /// Labels one crash.
-fn crash(entry: &Entry, base: &KnowledgeBase) -> Labelled {
+fn crash(entry: &Entry, base: &KnowledgeBase, shared: &Shared) -> Labelled {
     let files = entry
         .parts
         .iter()
         .skip(1)
         .chain(entry.companions.iter().map(|companion| &companion.file));
     let with: Vec<String> = files.map(|file| file.name()).collect();
-    let mut labelled = match read(entry) {
+    let mut labelled = match read(entry, shared) {
         Ok(read) => named(entry, read, base),
         Err((error, passing)) => Labelled::failed(&entry.name, error, passing),
     };
@@ -165,16 +168,16 @@ struct Read {
 }
 
 /// Reads an entry; where its dump tells of no crash, the log that lies beside it.
-fn read(entry: &Entry) -> Result<Read, (String, bool)> {
+fn read(entry: &Entry, shared: &Shared) -> Result<Read, (String, bool)> {
     let paths: Vec<_> = entry.parts.iter().map(|part| part.path.clone()).collect();
-    let read = read_files(Job { paths });
+    let read = read_files(Job { paths }, shared);
     if matches!(&read, Ok(read) if read.report.panic.is_some()) {
         return complete(entry, read);
     }
     let mut logs = entry.companions.iter().filter(|companion| companion.role == Role::Log);
     let beside = logs.find_map(|log| {
         let paths = vec![log.file.path.clone()];
-        let read = read_files(Job { paths })
+        let read = read_files(Job { paths }, shared)
             .ok()
             .filter(|read| read.report.panic.is_some())?;
         Some((log.file.name(), read))
@@ -195,8 +198,9 @@ fn read(entry: &Entry) -> Result<Read, (String, bool)> {
     complete(entry, Ok(beside))
 }
 
-fn read_files(job: Job) -> Result<Read, ExtractError> {
-    let mut extracted = extract::extract(&job.open()?, Depth::default())?;
+fn read_files(job: Job, shared: &Shared) -> Result<Read, ExtractError> {
+    let files = DebugFiles::default();
+    let mut extracted = extract::extract_with(&job.open()?, Depth::default(), &files, shared)?;
     let report = extracted
         .take_first_crash()
         .ok_or_else(|| ExtractError::NotKernelText {

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::label::{Labelled, label};
-use crate::archive::{Entry, NoCache, Walk};
+use crate::archive::{self, Entry, NoCache, Walk};
+use crate::extract::Shared;
 use crate::rules::KnowledgeBase;
 
 /// How long a worker may take to start, whatever it is asked: to read its rules.
@@ -64,6 +65,7 @@ pub fn work(requests: impl BufRead, mut answers: impl Write, base: &KnowledgeBas
         answers.write_all(&text)?;
         answers.flush()
     };
+    let shared = Shared::new();
     say(&Line::Ready(base.digest().to_owned()))?;
     for request in requests.split(b'\n') {
         let request = request?;
@@ -95,6 +97,7 @@ pub fn work(requests: impl BufRead, mut answers: impl Write, base: &KnowledgeBas
             label(
                 &entry,
                 base,
+                &shared,
                 skip,
                 &mut |name| (spoken.borrow_mut())(Line::Begin(name.to_owned())),
                 &mut |labelled| {
@@ -214,6 +217,7 @@ impl Supervised {
     /// Ends what is left of a lost worker, and says how it was lost.
     fn lose(&mut self, loss: Loss) -> String {
         let ended = self.running.take().map(Running::end);
+        archive::clear_away();
         match (loss, ended) {
             (Loss::Late(timeout), _) => format!("it took longer than {} (--timeout)", Seconds(timeout)),
             (Loss::Ended(why), _) if !why.is_empty() => why,

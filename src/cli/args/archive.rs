@@ -34,6 +34,9 @@ pub struct Scan {
     /// How to print
     #[arg(long, value_enum, default_value_t = RowFormat::Jsonl)]
     pub format: RowFormat,
+    /// Write a page about the whole to this file as well: what `report` makes of the rows
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Keep rows, reports and verdicts in this SQLite file: what did not change is not read again, and a scan that was
     /// killed goes on where it stopped
     #[arg(long, value_name = "FILE")]
@@ -44,6 +47,21 @@ pub struct Scan {
     /// How many may be open at a time, those that wait for storage included: more than --jobs for network storage
     #[arg(long, value_name = "N")]
     pub io_jobs: Option<usize>,
+    #[command(flatten)]
+    pub isolation: Isolation,
+    /// Do the K-th of N shares of the archive (1/N to N/N, or 0/N to N-1/N)
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<Shard>,
+    /// Show no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+    #[command(flatten)]
+    pub rules: RuleSet,
+}
+
+/// What one crash may cost the others.
+#[derive(Debug, clap::Args)]
+pub struct Isolation {
     /// Read crashes in worker processes: one that breaks its worker costs nothing but its own row
     #[arg(long)]
     pub isolate: bool,
@@ -53,14 +71,13 @@ pub struct Scan {
     /// Give a crash up that wants more memory than this: 512M, 2G (implies --isolate)
     #[arg(long, value_name = "SIZE")]
     pub max_memory: Option<Size>,
-    /// Do the K-th of N shares of the archive (1/N to N/N, or 0/N to N-1/N)
-    #[arg(long, value_name = "K/N")]
-    pub shard: Option<Shard>,
-    /// Show no progress
-    #[arg(short, long)]
-    pub quiet: bool,
-    #[command(flatten)]
-    pub rules: RuleSet,
+}
+
+impl Isolation {
+    /// Whether crashes are to be read in processes of their own.
+    pub fn is_asked(&self) -> bool {
+        self.isolate || self.timeout.is_some() || self.max_memory.is_some()
+    }
 }
 
 /// What crashes can be counted by.

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::archive::Isolation;
 use super::{Format, RuleSet};
 
 #[derive(Debug, clap::Args)]
@@ -48,6 +49,8 @@ pub struct Watch {
     /// How often to look
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub interval: u64,
+    #[command(flatten)]
+    pub isolation: Isolation,
     /// How to print: `json` is `jsonl` here
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub format: Format,

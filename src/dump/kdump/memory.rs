@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use crate::addr::PhysAddr;
-use crate::dump::MemoryError;
 use crate::dump::cache::BlockCache;
+use crate::dump::{MemoryError, SharedPages};
 
 use super::KdumpFile;
 
@@ -25,6 +25,7 @@ pub(in crate::dump) struct KdumpMemory {
     files: Vec<KdumpFile>,
     page_size: usize,
     pages: BlockCache<Arc<[u8]>>,
+    shared: Option<Arc<SharedPages>>,
 }
 
 /// A part of a read that lies in one page.
@@ -43,12 +44,13 @@ struct Work<'a> {
 
 impl KdumpMemory {
     /// Over files that are in the order of their pages; `page_size` is theirs, in bytes.
-    pub(in crate::dump) fn new(files: Vec<KdumpFile>, page_size: usize) -> Self {
+    pub(in crate::dump) fn new(files: Vec<KdumpFile>, page_size: usize, shared: Option<Arc<SharedPages>>) -> Self {
         let pages = BlockCache::new((PAGE_CACHE / page_size).max(16));
         Self {
             files,
             page_size,
             pages,
+            shared,
         }
     }
 
@@ -83,11 +85,7 @@ impl KdumpMemory {
     }
 
     fn read_cached(&self, piece: Piece<'_>) -> Result<(), MemoryError> {
-        let page = self.pages.get_or_load(piece.pfn, || {
-            let mut page = vec![0; self.page_size];
-            self.decode(piece.pfn, &mut page)?;
-            Ok(Arc::<[u8]>::from(page))
-        })?;
+        let page = self.pages.get_or_load(piece.pfn, || self.page(piece.pfn))?;
         if let Some(bytes) = page.get(piece.within..piece.within + piece.bytes.len()) {
             piece.bytes.copy_from_slice(bytes);
         }
@@ -146,21 +144,45 @@ impl KdumpMemory {
         }
     }
 
+    /// The page, shared with other dumps where that can be.
+    fn page(&self, pfn: u64) -> Result<Arc<[u8]>, MemoryError> {
+        match &self.shared {
+            Some(shared) => self.file_of(pfn)?.shared_page(pfn, self.page_size, shared),
+            None => {
+                let mut page = vec![0; self.page_size];
+                self.file_of(pfn)?.read_page(pfn, &mut page)?;
+                Ok(Arc::from(page))
+            }
+        }
+    }
+
     fn decode(&self, pfn: u64, page: &mut [u8]) -> Result<(), MemoryError> {
-        let Some(file) = self.files.iter().find(|file| file.covers(pfn)) else {
+        if self.shared.is_some() {
+            page.copy_from_slice(&self.page(pfn)?);
+            return Ok(());
+        }
+        self.file_of(pfn)?.read_page(pfn, page)
+    }
+
+    fn file_of(&self, pfn: u64) -> Result<&KdumpFile, MemoryError> {
+        self.files.iter().find(|file| file.covers(pfn)).ok_or_else(|| {
             // In a part of a split set that was not given: the bitmaps of the others still say whether it is memory.
             let address = PhysAddr(pfn.saturating_mul(self.page_size as u64));
-            return Err(self
-                .files
+            self.files
                 .first()
-                .map_or(MemoryError::NotPresent(address), |file| file.why_absent(pfn)));
-        };
-        file.read_page(pfn, page)
+                .map_or(MemoryError::NotPresent(address), |file| file.why_absent(pfn))
+        })
     }
 }
 
-/// Asked once: the answer takes reads of several files.
+/// How many threads share a large read. Where every thread has a dump of its own to read, it is one.
 fn thread_count() -> usize {
+    // Asked once: the answer takes reads of several files.
     static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, |count| count.get().min(MAX_THREADS)))
+    let processors = || thread::available_parallelism().map_or(1, usize::from);
+    let count = match rayon::current_thread_index() {
+        Some(_) => rayon::current_num_threads(),
+        None => *COUNT.get_or_init(processors),
+    };
+    count.min(MAX_THREADS)
 }

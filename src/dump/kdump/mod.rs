@@ -17,7 +17,7 @@ use crate::dump::cache::BlockCache;
 use crate::dump::io::{read_vec, zero_filled};
 use crate::dump::notes::{Dialect, Notes};
 use crate::dump::set::{DumpIdentity, SplitPart};
-use crate::dump::{DumpError, Header, MemoryError};
+use crate::dump::{DumpError, Header, MemoryError, SharedPages};
 use crate::input::ReadAt;
 
 use bitmap::Bitmap;
@@ -251,6 +251,30 @@ impl KdumpFile {
 
     /// Decodes the page `pfn` into `page`, which is one page long.
     pub(super) fn read_page(&self, pfn: u64, page: &mut [u8]) -> Result<(), MemoryError> {
+        let stored = self.locate(pfn)?;
+        self.read_stored(&stored, page)
+    }
+
+    /// The page `pfn`, `size` bytes long; decoded by another dump that stores it in the same bytes, if there was one.
+    pub(super) fn shared_page(&self, pfn: u64, size: usize, shared: &SharedPages) -> Result<Arc<[u8]>, MemoryError> {
+        let stored = self.locate(pfn)?;
+        if stored.method == Method::Raw || self.is_zero_page(&stored) {
+            let mut page = vec![0; size];
+            self.read_stored(&stored, &mut page)?;
+            return Ok(Arc::from(page));
+        }
+        let bytes = self.stored_bytes(&stored)?;
+        let page = shared.page(stored.method as u8, &bytes, size, |page| {
+            self.codecs
+                .decode(stored.method, &bytes, page)
+                .map_err(|why| stored.damaged(why))
+        })?;
+        self.note_zero_page(&stored, &page);
+        Ok(page)
+    }
+
+    /// Where the page `pfn` is stored, and how.
+    fn locate(&self, pfn: u64) -> Result<Stored, MemoryError> {
         let at = self.address_of(pfn);
         let Some(rank) = self.stored.rank_if_set(&*self.file, pfn)? else {
             return Err(self.why_absent(pfn));
@@ -260,11 +284,7 @@ impl KdumpFile {
             DescriptorError::BehindEnd { offset } => MemoryError::Truncated { at, offset },
             DescriptorError::Unreadable(error) => error,
         })?;
-        self.read_stored(at, &descriptor, page)
-    }
-
-    fn read_stored(&self, at: PhysAddr, descriptor: &Descriptor, page: &mut [u8]) -> Result<(), MemoryError> {
-        let Descriptor { offset, size, flags } = *descriptor;
+        let Descriptor { offset, size, flags } = descriptor;
         if offset == 0 {
             // Never written: an incomplete dump, or a hole in a flattened file that was cut.
             return Err(MemoryError::Excluded(at));
@@ -285,22 +305,46 @@ impl KdumpFile {
             return Err(MemoryError::Truncated { at, offset });
         }
         self.methods_seen.fetch_or(1 << (method as u32), Ordering::Relaxed);
-        if offset == self.zero_page.load(Ordering::Relaxed) {
+        Ok(Stored {
+            at,
+            offset,
+            size,
+            method,
+        })
+    }
+
+    fn read_stored(&self, stored: &Stored, page: &mut [u8]) -> Result<(), MemoryError> {
+        if self.is_zero_page(stored) {
             page.fill(0);
             return Ok(());
         }
-        if method == Method::Raw && size as usize == page.len() {
-            self.read_exactly(at, offset, page)?;
+        if stored.method == Method::Raw && stored.size as usize == page.len() {
+            self.read_exactly(stored.at, stored.offset, page)?;
         } else {
-            let mut stored = vec![0; size as usize];
-            self.read_exactly(at, offset, &mut stored)?;
-            self.codecs.decode(method, &stored, page).map_err(damaged)?;
+            let bytes = self.stored_bytes(stored)?;
+            self.codecs
+                .decode(stored.method, &bytes, page)
+                .map_err(|why| stored.damaged(why))?;
         }
-        // All pages of zeros usually share one place: once it is known it need not be read again.
-        if page.iter().all(|byte| *byte == 0) {
-            self.zero_page.store(offset, Ordering::Relaxed);
-        }
+        self.note_zero_page(stored, page);
         Ok(())
+    }
+
+    fn stored_bytes(&self, stored: &Stored) -> Result<Vec<u8>, MemoryError> {
+        let mut bytes = vec![0; stored.size as usize];
+        self.read_exactly(stored.at, stored.offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// All pages of zeros usually share one place: once it is known it need not be read again.
+    fn is_zero_page(&self, stored: &Stored) -> bool {
+        stored.offset == self.zero_page.load(Ordering::Relaxed)
+    }
+
+    fn note_zero_page(&self, stored: &Stored, page: &[u8]) {
+        if page.iter().all(|byte| *byte == 0) {
+            self.zero_page.store(stored.offset, Ordering::Relaxed);
+        }
     }
 
     fn read_exactly(&self, at: PhysAddr, offset: u64, buf: &mut [u8]) -> Result<(), MemoryError> {
@@ -377,6 +421,26 @@ struct Descriptor {
     offset: u64,
     size: u32,
     flags: u32,
+}
+
+/// A page as the file has it.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    at: PhysAddr,
+    offset: u64,
+    /// In bytes.
+    size: u32,
+    method: Method,
+}
+
+impl Stored {
+    fn damaged(&self, why: String) -> MemoryError {
+        MemoryError::Damaged {
+            at: self.at,
+            offset: self.offset,
+            why,
+        }
+    }
 }
 
 enum DescriptorError {

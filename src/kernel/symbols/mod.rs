@@ -12,6 +12,7 @@ mod module_symbols;
 mod names;
 mod percpu;
 mod query;
+mod shared;
 mod table;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ use self::locate::Known;
 pub use self::module::{Module, Modules};
 use self::module_layout::ModuleLayout;
 pub use self::query::Found;
+pub use self::shared::SharedNames;
 pub use self::table::{Encoding, Kallsyms};
 use super::access::KernelMemory;
 use super::types::{Source, Types};
@@ -82,12 +84,22 @@ pub struct Symbols {
 impl Symbols {
     /// Finds and proves the symbol tables: by VMCOREINFO's lines (6.0 on), or blind.
     pub fn open(memory: &KernelMemory, hints: Hints<'_>) -> Result<Symbols, SymbolsError> {
+        Symbols::open_sharing(memory, hints, None)
+    }
+
+    /// [`Symbols::open`]; what other dumps made of the same names need not be made again.
+    pub fn open_sharing(
+        memory: &KernelMemory,
+        hints: Hints<'_>,
+        shared: Option<&Arc<SharedNames>>,
+    ) -> Result<Symbols, SymbolsError> {
         let stext = (hints.vmcoreinfo)("_stext");
         let image = stext.or(hints.image).ok_or(SymbolsError::NoImage)?;
         let known = Known { image, stext };
-        let kallsyms = locate::by_vmcoreinfo(memory, known, hints.vmcoreinfo)
+        let mut kallsyms = locate::by_vmcoreinfo(memory, known, hints.vmcoreinfo)
             .or_else(|| find::find(memory, known, (hints.vmcoreinfo)("init_uts_ns")))
             .ok_or(SymbolsError::NotFound(image))?;
+        kallsyms.share(shared.cloned());
         Ok(Symbols::over(memory, Table::Kallsyms(Box::new(kallsyms))))
     }
 

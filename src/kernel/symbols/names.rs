@@ -94,6 +94,11 @@ impl Tokens {
         Some(Tokens { tokens })
     }
 
+    /// What they stand for.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        self.tokens.iter().map(|token| &*token.text)
+    }
+
     fn get(&self, code: u8) -> Option<&Token> {
         self.tokens.get(usize::from(code))
     }
@@ -219,6 +224,11 @@ impl NameIndex {
             starts,
             members,
         }
+    }
+
+    /// How much memory it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        4 * (self.hashes.len() + self.starts.len() + self.members.len())
     }
 
     /// The numbers of the symbols that may bear `name`, ascending; the text decides.

@@ -3,10 +3,11 @@
 //! Where the tables lie is [`super::find`]'s and [`super::locate`]'s business.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::names::{GROUP, NameIndex, Tokens, entry};
+use super::shared::{Names, SharedNames};
 use crate::addr::VirtAddr;
 use crate::kernel::access::{Abi, KernelMemory};
 use crate::kernel::paged::PagedBytes;
@@ -91,7 +92,8 @@ pub struct Kallsyms {
     markers: Vec<u32>,
     pub(super) tokens: Tokens,
     labels: Vec<(&'static str, VirtAddr)>,
-    index: OnceLock<NameIndex>,
+    index: OnceLock<Arc<NameIndex>>,
+    shared: Option<Arc<SharedNames>>,
     /// The symbols whose names were told.
     told: Marks,
     /// The symbols whose addresses were looked at.
@@ -146,9 +148,15 @@ impl Kallsyms {
             tokens: tables.tokens,
             labels: tables.labels,
             index: OnceLock::new(),
+            shared: None,
             told: Marks::new(tables.count),
             looked_at: Marks::new(tables.count),
         })
+    }
+
+    /// Has its index made once for all dumps of this build.
+    pub(super) fn share(&mut self, shared: Option<Arc<SharedNames>>) {
+        self.shared = shared;
     }
 
     /// How many symbols it has.
@@ -215,15 +223,28 @@ impl Kallsyms {
     pub fn named(&self, name: &str) -> Vec<u32> {
         /// Static functions share names, some hundreds of times; a table made of one name only must not cost more.
         const MAX_NAMESAKES: usize = 4096;
-        let index = self.index.get_or_init(|| {
-            self.names.load();
-            NameIndex::build(self.count, &self.tokens, |group| self.group(group))
-        });
+        let index = self.index.get_or_init(|| self.make_index());
         index
             .candidates(name)
             .take(MAX_NAMESAKES)
             .filter(|number| self.name(*number).is_some_and(|(_, found)| found == name))
             .collect()
+    }
+
+    fn make_index(&self) -> Arc<NameIndex> {
+        let whole = self.names.load();
+        let build = || NameIndex::build(self.count, &self.tokens, |group| self.group(group));
+        // Names of which some are missing are this dump's alone.
+        let Some((shared, bytes)) = self.shared.as_deref().zip(whole) else {
+            return Arc::new(build());
+        };
+        let names = Names {
+            count: self.count,
+            markers: &self.markers,
+            tokens: &self.tokens,
+            bytes,
+        };
+        shared.index(&names, build)
     }
 
     /// The symbol that covers `address`: the first of those at the greatest address not above it, and the next
