@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::advice::{Advice, advice};
 use super::affected::{Ceiling, Standing, standing};
 use super::answer::Answer;
-use super::evaluate::{Context, Evidence, Part, evidence, holds, leaves, tells};
+use super::evaluate::{Context, Evidence, Part, Wording, evidence, holds, leaves, tells, wordings};
 use super::loaded::LoadedRule;
 use super::pack::KnowledgeBase;
 use super::reference::{Link, link};
@@ -153,6 +153,7 @@ struct Found<'b> {
     at: usize,
     loaded: &'b LoadedRule,
     tier: Tier,
+    affected: Option<Standing>,
     folded: Vec<String>,
 }
 
@@ -175,12 +176,16 @@ fn among(
         let began = Instant::now();
         let answer = holds(&loaded.rule().matches, &context);
         match answer {
-            Answer::Yes => found.push(Found {
-                at,
-                loaded,
-                tier: weigh(loaded, &context, &|_| None).tier,
-                folded: Vec::new(),
-            }),
+            Answer::Yes => {
+                let affected = standing_of(loaded.rule(), &context);
+                found.push(Found {
+                    at,
+                    loaded,
+                    tier: judge(&confirming(loaded.rule(), &context), affected.as_ref()).0,
+                    affected,
+                    folded: Vec::new(),
+                });
+            }
             Answer::Unknown if tells(&loaded.rule().matches, &context) => {
                 close.push((nearness(loaded, &context), at, loaded))
             }
@@ -250,38 +255,23 @@ fn fold(base: &KnowledgeBase, found: &mut Vec<Found<'_>>) {
     });
 }
 
-/// Every predicate of a rule with its answer, in the order of the rule file; `line` tells a path's line.
-fn rows_at(loaded: &LoadedRule, context: &Context<'_>, line: &dyn Fn(&str) -> Option<usize>) -> Vec<Evidence> {
-    let mut rows = evidence(&loaded.rule().matches, Part::Match, context, line);
-    if let Some(confirm) = &loaded.rule().confirm {
-        rows.extend(evidence(confirm, Part::Confirm, context, line));
+/// Every predicate of a rule with its answer and its line, in the order of the rule file.
+pub(super) fn rows(loaded: &LoadedRule, context: &Context<'_>) -> Vec<Evidence> {
+    let rule = loaded.rule();
+    let [matches, confirm] = wordings_of(loaded);
+    let mut rows = evidence(&rule.matches, Part::Match, context, matches);
+    if let Some(block) = &rule.confirm {
+        rows.extend(evidence(block, Part::Confirm, context, confirm));
     }
     rows
 }
 
-/// Every predicate of a rule with its answer and its line.
-pub(super) fn rows(loaded: &LoadedRule, context: &Context<'_>) -> Vec<Evidence> {
-    rows_at(loaded, context, &|path| loaded.line(path))
-}
-
-/// What a rule whose signature holds comes to.
-struct Weighed {
-    evidence: Vec<Evidence>,
-    affected: Option<Standing>,
-    tier: Tier,
-    reason: Option<String>,
-}
-
-fn weigh(loaded: &LoadedRule, context: &Context<'_>, line: &dyn Fn(&str) -> Option<usize>) -> Weighed {
-    let evidence = rows_at(loaded, context, line);
-    let affected = standing_of(loaded.rule(), context);
-    let (tier, reason) = tier(&evidence, affected.as_ref());
-    Weighed {
-        evidence,
-        affected,
-        tier,
-        reason,
-    }
+fn wordings_of(loaded: &LoadedRule) -> &[Vec<Wording>; 2] {
+    loaded.wordings(|rule| {
+        let of = |block, part| wordings(block, part, &|path| loaded.line(path));
+        let confirm = rule.confirm.as_ref().map(|block| of(block, Part::Confirm));
+        [of(&rule.matches, Part::Match), confirm.unwrap_or_default()]
+    })
 }
 
 /// What is known of this kernel and a rule's bug; a general rule names none.
@@ -290,14 +280,10 @@ pub(super) fn standing_of(rule: &Rule, context: &Context<'_>) -> Option<Standing
 }
 
 fn verdict(found: Found<'_>, context: &Context<'_>) -> Match {
-    let loaded = found.loaded;
+    let Found { loaded, affected, .. } = found;
     let rule = loaded.rule();
-    let Weighed {
-        evidence,
-        affected,
-        tier,
-        reason,
-    } = weigh(loaded, context, &|path| loaded.line(path));
+    let evidence = rows(loaded, context);
+    let (tier, reason) = tier(&evidence, affected.as_ref());
     Match {
         rule: rule.id.to_string(),
         title: rule.title.as_str().to_owned(),
@@ -320,38 +306,64 @@ fn verdict(found: Found<'_>, context: &Context<'_>) -> Match {
     }
 }
 
-/// The tier of a rule whose signature holds, and why it is no better. `affected` is absent for a general rule: that
-/// names no bug, so it is never exact.
+/// What keeps a rule whose signature holds from being exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Short {
+    /// Nothing.
+    Not,
+    /// Something that would confirm it is not so.
+    Refuted,
+    /// What is known of this kernel and the bug.
+    Standing,
+    /// Nothing that would confirm it could be checked.
+    Unchecked,
+    /// The rule names nothing that would confirm it.
+    Unnamed,
+}
+
+/// The tier of a rule whose signature holds, by the answers of what would confirm it. `affected` is absent for a general
+/// rule: that names no bug, so it is never exact.
+fn judge(confirm: &[Answer], affected: Option<&Standing>) -> (Tier, Short) {
+    if confirm.contains(&Answer::No) {
+        return (Tier::Related, Short::Refuted);
+    }
+    match affected.map(|standing| standing.ceiling) {
+        None => (Tier::Likely, Short::Not),
+        Some(Ceiling::Related) => (Tier::Related, Short::Standing),
+        Some(Ceiling::Likely) => (Tier::Likely, Short::Standing),
+        Some(Ceiling::Exact) if confirm.contains(&Answer::Yes) => (Tier::Exact, Short::Not),
+        Some(Ceiling::Exact) if confirm.is_empty() => (Tier::Likely, Short::Unnamed),
+        Some(Ceiling::Exact) => (Tier::Likely, Short::Unchecked),
+    }
+}
+
+/// The answers of what would confirm a rule; no text is made of them.
+fn confirming(rule: &Rule, context: &Context<'_>) -> Vec<Answer> {
+    let confirm = rule.confirm.as_ref().map(leaves).unwrap_or_default();
+    confirm.iter().map(|leaf| leaf.answer(context)).collect()
+}
+
+/// The tier of a rule whose signature holds, and why it is no better.
 pub(super) fn tier(evidence: &[Evidence], affected: Option<&Standing>) -> (Tier, Option<String>) {
     let confirm = || evidence.iter().filter(|row| row.part == Part::Confirm);
-    if let Some(against) = confirm().find(|row| row.answer.is_no()) {
-        let found = against
-            .found
-            .as_ref()
-            .map(|found| format!(" (found {found})"))
-            .unwrap_or_default();
-        let mut reason = format!("not so: {}{found}", against.predicate);
-        if let Some(standing) = affected.filter(|standing| standing.ceiling == Ceiling::Related) {
-            reason = format!("{}; {reason}", standing.note);
-        }
-        return (Tier::Related, Some(reason));
-    }
-    let Some(standing) = affected else {
-        return (Tier::Likely, None);
+    let answers: Vec<Answer> = confirm().map(|row| row.answer).collect();
+    let (tier, short) = judge(&answers, affected);
+    let note = || affected.map(|standing| standing.note.clone());
+    let reason = match short {
+        Short::Not => None,
+        Short::Refuted => confirm().find(|row| row.answer.is_no()).map(|against| {
+            let found = against.found.as_ref().map(|found| format!(" (found {found})"));
+            let reason = format!("not so: {}{}", against.predicate, found.unwrap_or_default());
+            match affected.filter(|standing| standing.ceiling == Ceiling::Related) {
+                Some(standing) => format!("{}; {reason}", standing.note),
+                None => reason,
+            }
+        }),
+        Short::Standing => note(),
+        Short::Unchecked => Some("nothing that would confirm it could be checked".to_owned()),
+        Short::Unnamed => Some("the rule names nothing that would confirm it".to_owned()),
     };
-    match standing.ceiling {
-        Ceiling::Related => (Tier::Related, Some(standing.note.clone())),
-        Ceiling::Likely => (Tier::Likely, Some(standing.note.clone())),
-        Ceiling::Exact if confirm().any(|row| row.answer.is_yes()) => (Tier::Exact, None),
-        Ceiling::Exact if confirm().next().is_some() => (
-            Tier::Likely,
-            Some("nothing that would confirm it could be checked".to_owned()),
-        ),
-        Ceiling::Exact => (
-            Tier::Likely,
-            Some("the rule names nothing that would confirm it".to_owned()),
-        ),
-    }
+    (tier, reason)
 }
 
 fn nearness(loaded: &LoadedRule, context: &Context<'_>) -> Nearness {
@@ -369,8 +381,8 @@ fn nearness(loaded: &LoadedRule, context: &Context<'_>) -> Nearness {
 }
 
 fn nearly(loaded: &LoadedRule, context: &Context<'_>) -> Near {
-    let line = |path: &str| loaded.line(path);
-    let rows = evidence(&loaded.rule().matches, Part::Match, context, &line);
+    let [wordings, _] = wordings_of(loaded);
+    let rows = evidence(&loaded.rule().matches, Part::Match, context, wordings);
     let missing = rows
         .into_iter()
         .filter(|row| row.answer == Answer::Unknown)

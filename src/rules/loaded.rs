@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use super::diagnostic::{Diagnostic, Place};
+use super::evaluate::Wording;
 use super::keys::Keys;
 use super::read;
 use super::schema::{Rule, Status};
@@ -43,6 +44,7 @@ pub struct LoadedRule {
     // Boxed, as of most rules neither is ever there.
     rule: OnceLock<Box<Rule>>,
     tree: OnceLock<Option<Box<Node>>>,
+    wordings: OnceLock<Box<[Vec<Wording>; 2]>>,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl LoadedRule {
             origin: Origin::Shipped(number),
             rule: OnceLock::new(),
             tree: OnceLock::new(),
+            wordings: OnceLock::new(),
         }
     }
 
@@ -99,6 +102,7 @@ impl LoadedRule {
             origin: Origin::Read(text, keys),
             rule: OnceLock::from(Box::new(rule)),
             tree: OnceLock::new(),
+            wordings: OnceLock::new(),
         }
     }
 
@@ -122,6 +126,11 @@ impl LoadedRule {
             // The tests read every shipped rule strictly: one that cannot be read is never built.
             Box::new(read.unwrap_or_else(|| Rule::unusable(self.id())))
         })
+    }
+
+    /// How the predicates of `match` and of `confirm` are worded; `make` says it once, for all crashes.
+    pub(super) fn wordings(&self, make: impl FnOnce(&Rule) -> [Vec<Wording>; 2]) -> &[Vec<Wording>; 2] {
+        self.wordings.get_or_init(|| Box::new(make(self.rule())))
     }
 
     /// Lets an overlay change the rule.

@@ -163,30 +163,28 @@ pub(super) fn found_any(tokens: &[FrameSymbol], within: Option<u32>, context: &C
 /// The frames that fitted, or else the innermost few that did not.
 fn describe(found: Option<Vec<usize>>, frames: &[&Frame]) -> Option<String> {
     const SHOWN: usize = 6;
-    let name = |frame: &&Frame| {
-        let symbol = frame.symbol.as_deref().unwrap_or("?");
-        format!("{symbol}{}", if frame.reliable { "" } else { "?" })
+    let mut text = String::new();
+    let mut say = |frame: &Frame| {
+        if !text.is_empty() {
+            text.push_str(" < ");
+        }
+        text.push_str(frame.symbol.as_deref().unwrap_or("?"));
+        if !frame.reliable {
+            text.push('?');
+        }
     };
-    let names: Vec<String> = match &found {
+    match found {
         Some(indices) => indices
             .iter()
-            .filter_map(|&index| frames.get(index))
-            .map(name)
-            .collect(),
-        None => frames
-            .iter()
-            .filter(|frame| frame.reliable)
-            .take(SHOWN)
-            .map(name)
-            .collect(),
-    };
-    if names.is_empty() {
-        return None;
+            .filter_map(|&at| frames.get(at))
+            .for_each(|frame| say(frame)),
+        None => {
+            let mut reliable = frames.iter().filter(|frame| frame.reliable);
+            reliable.by_ref().take(SHOWN).for_each(|frame| say(frame));
+            if reliable.next().is_some() {
+                text.push_str(" < …");
+            }
+        }
     }
-    let more = if found.is_none() && frames.iter().filter(|frame| frame.reliable).count() > SHOWN {
-        " < …"
-    } else {
-        ""
-    };
-    Some(format!("{}{more}", names.join(" < ")))
+    (!text.is_empty()).then_some(text)
 }

@@ -61,6 +61,13 @@ pub struct Evidence {
     pub needs: Option<String>,
 }
 
+/// A predicate's words, the same for every crash.
+#[derive(Clone, Debug, Default)]
+pub struct Wording {
+    predicate: String,
+    line: Option<usize>,
+}
+
 /// The part of a rule that a predicate belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -191,21 +198,28 @@ pub fn leaves(block: &Block) -> Vec<Leaf<'_>> {
     leaves
 }
 
-/// Every predicate of a block with its answer, in the order of the rule file. `line` tells a path's line.
-pub fn evidence(
-    block: &Block,
-    part: Part,
-    context: &Context<'_>,
-    line: &dyn Fn(&str) -> Option<usize>,
-) -> Vec<Evidence> {
-    let mut rows = Vec::new();
+/// How a block words its predicates, and where, in the order of [`leaves`]. `line` tells a path's line.
+pub fn wordings(block: &Block, part: Part, line: &dyn Fn(&str) -> Option<usize>) -> Vec<Wording> {
+    let leaves = leaves(block);
+    let wording = |leaf: &Leaf<'_>| Wording {
+        predicate: leaf.to_string(),
+        line: line(&format!("{}.{}", part.key(), leaf.path())),
+    };
+    leaves.iter().map(wording).collect()
+}
+
+/// Every predicate of a block with its answer, in the order of the rule file. `wordings` are the block's own.
+pub fn evidence(block: &Block, part: Part, context: &Context<'_>, wordings: &[Wording]) -> Vec<Evidence> {
+    let mut wordings = wordings.iter();
+    let mut rows = Vec::with_capacity(wordings.len());
     leaf::visit(block, &mut |leaf| {
+        let wording = wordings.next().cloned().unwrap_or_default();
         let answer = leaf.answer(context);
         rows.push(Evidence {
-            predicate: leaf.to_string(),
+            predicate: wording.predicate,
             answer,
             found: leaf.found(context),
-            line: line(&format!("{}.{}", part.key(), leaf.path())),
+            line: wording.line,
             part,
             needs: (answer == Answer::Unknown).then(|| leaf.needs(context)),
         });
