@@ -23,6 +23,7 @@ pub fn draft(report: &CrashReport, date: &str) -> Option<String> {
     let mut line = |text: String| {
         let _ = writeln!(out, "{text}");
     };
+    line("# yaml-language-server: $schema=rule.schema.json".into());
     line("# A draft: keep what makes this bug this bug, delete what merely happened on this machine,".into());
     line("# and say in your own words what it is. Then: vmcoroner rules check FILE".into());
     line("schema: 1".into());
