@@ -58,7 +58,7 @@ pub fn explain(loaded: &LoadedRule, report: &CrashReport, probe: Option<&dyn Pro
 
 fn explain_in(loaded: &LoadedRule, context: &Context<'_>) -> Explanation {
     let rule = &loaded.rule();
-    let evidence = rows(loaded, context);
+    let evidence = rows(loaded, context, false);
     let answer = Answer::all(
         evidence
             .iter()

@@ -153,6 +153,10 @@ struct Found<'b> {
     at: usize,
     loaded: &'b LoadedRule,
     tier: Tier,
+    /// How many facts confirm it.
+    confirmed: usize,
+    /// How many it asks for.
+    asked: usize,
     affected: Option<Standing>,
     folded: Vec<String>,
 }
@@ -178,10 +182,13 @@ fn among(
         match answer {
             Answer::Yes => {
                 let affected = standing_of(loaded.rule(), &context);
+                let confirm = confirming(loaded.rule(), &context);
                 found.push(Found {
                     at,
                     loaded,
-                    tier: judge(&confirming(loaded.rule(), &context), affected.as_ref()).0,
+                    tier: judge(&confirm, affected.as_ref()).0,
+                    asked: leaves(&loaded.rule().matches).len(),
+                    confirmed: confirm.iter().filter(|answer| answer.is_yes()).count(),
                     affected,
                     folded: Vec::new(),
                 });
@@ -202,8 +209,8 @@ fn among(
             .any(|found| base.generals(found.at).is_some_and(|generals| generals.contains(at)))
     });
     fold(base, &mut found);
-    let mut matches: Vec<Match> = found.into_iter().map(|found| verdict(found, &context)).collect();
-    matches.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    found.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    let matches: Vec<Match> = found.into_iter().map(|found| verdict(found, &context)).collect();
     close.sort_by(|(a, _, a_rule), (b, _, b_rule)| (a, a_rule.id()).cmp(&(b, b_rule.id())));
     let near = close.into_iter().take(MAX_NEAR);
     Identification {
@@ -213,17 +220,13 @@ fn among(
 }
 
 /// Surest first; a bug before a class of crash; then the one with more behind it; then by id.
-fn rank(verdict: &Match) -> (Tier, Scope, Reverse<usize>, Reverse<usize>, &str) {
-    let yes = |part| {
-        let rows = verdict.evidence.iter();
-        rows.filter(|row| row.part == part && row.answer.is_yes()).count()
-    };
+fn rank<'b>(found: &Found<'b>) -> (Tier, Scope, Reverse<usize>, Reverse<usize>, &'b str) {
     (
-        verdict.tier,
-        verdict.scope,
-        Reverse(yes(Part::Confirm)),
-        Reverse(yes(Part::Match)),
-        &verdict.rule,
+        found.tier,
+        found.loaded.rule().scope,
+        Reverse(found.confirmed),
+        Reverse(found.asked),
+        found.loaded.id(),
     )
 }
 
@@ -255,13 +258,14 @@ fn fold(base: &KnowledgeBase, found: &mut Vec<Found<'_>>) {
     });
 }
 
-/// Every predicate of a rule with its answer and its line, in the order of the rule file.
-pub(super) fn rows(loaded: &LoadedRule, context: &Context<'_>) -> Vec<Evidence> {
+/// Every predicate of a rule with its answer and its line, in the order of the rule file. `holds`: its signature is known
+/// to hold.
+pub(super) fn rows(loaded: &LoadedRule, context: &Context<'_>, holds: bool) -> Vec<Evidence> {
     let rule = loaded.rule();
     let [matches, confirm] = wordings_of(loaded);
-    let mut rows = evidence(&rule.matches, Part::Match, context, matches);
+    let mut rows = evidence(&rule.matches, Part::Match, context, matches, holds);
     if let Some(block) = &rule.confirm {
-        rows.extend(evidence(block, Part::Confirm, context, confirm));
+        rows.extend(evidence(block, Part::Confirm, context, confirm, false));
     }
     rows
 }
@@ -282,7 +286,7 @@ pub(super) fn standing_of(rule: &Rule, context: &Context<'_>) -> Option<Standing
 fn verdict(found: Found<'_>, context: &Context<'_>) -> Match {
     let Found { loaded, affected, .. } = found;
     let rule = loaded.rule();
-    let evidence = rows(loaded, context);
+    let evidence = rows(loaded, context, true);
     let (tier, reason) = tier(&evidence, affected.as_ref());
     Match {
         rule: rule.id.to_string(),
@@ -382,7 +386,7 @@ fn nearness(loaded: &LoadedRule, context: &Context<'_>) -> Nearness {
 
 fn nearly(loaded: &LoadedRule, context: &Context<'_>) -> Near {
     let [wordings, _] = wordings_of(loaded);
-    let rows = evidence(&loaded.rule().matches, Part::Match, context, wordings);
+    let rows = evidence(&loaded.rule().matches, Part::Match, context, wordings, false);
     let missing = rows
         .into_iter()
         .filter(|row| row.answer == Answer::Unknown)

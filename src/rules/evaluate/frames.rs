@@ -60,17 +60,17 @@ fn scope<'c>(within: Option<u32>, context: &'c Context<'_>) -> (&'c [&'c Frame],
     (frames.get(..end).unwrap_or(frames), complete || filled)
 }
 
-/// Finds the items in order, gaps allowed; `lenient` takes a frame that may be the function.
-fn find_ordered(items: &[FrameItem], frames: &[&Frame], lenient: bool) -> Option<Vec<usize>> {
-    let mut at = 0;
-    let mut found = Vec::with_capacity(items.len());
-    for item in items {
-        let rest = frames.get(at..)?;
-        let step = rest.iter().position(|frame| taken(fit_item(item, frame), lenient))?;
-        found.push(at + step);
-        at += step + 1;
-    }
-    Some(found)
+/// Whether the items stand in order, gaps allowed; `lenient` takes a frame that may be the function. `found` is told the
+/// place of each.
+fn stand_ordered(items: &[FrameItem], frames: &[&Frame], lenient: bool, mut found: impl FnMut(usize)) -> bool {
+    let mut rest = frames.iter().enumerate();
+    items.iter().all(|item| {
+        let place = rest.find(|(_, frame)| taken(fit_item(item, frame), lenient));
+        place.is_some_and(|(at, _)| {
+            found(at);
+            true
+        })
+    })
 }
 
 fn taken(fit: Match, lenient: bool) -> bool {
@@ -114,7 +114,7 @@ fn answer(find: impl Fn(bool) -> bool, complete: bool) -> Answer {
 
 pub(super) fn ordered(items: &[FrameItem], within: Option<u32>, context: &Context<'_>) -> Answer {
     let (frames, complete) = scope(within, context);
-    answer(|lenient| find_ordered(items, frames, lenient).is_some(), complete)
+    answer(|lenient| stand_ordered(items, frames, lenient, |_| ()), complete)
 }
 
 pub(super) fn adjacent(items: &[FrameItem], within: Option<u32>, context: &Context<'_>) -> Answer {
@@ -144,7 +144,9 @@ pub(super) fn any(tokens: &[FrameSymbol], within: Option<u32>, context: &Context
 
 pub(super) fn found_ordered(items: &[FrameItem], within: Option<u32>, context: &Context<'_>) -> Option<String> {
     let (frames, _) = scope(within, context);
-    describe(find_ordered(items, frames, false), frames)
+    let mut found = Vec::with_capacity(items.len());
+    let all = stand_ordered(items, frames, false, |at| found.push(at));
+    describe(all.then_some(found), frames)
 }
 
 pub(super) fn found_adjacent(items: &[FrameItem], within: Option<u32>, context: &Context<'_>) -> Option<String> {
@@ -163,7 +165,7 @@ pub(super) fn found_any(tokens: &[FrameSymbol], within: Option<u32>, context: &C
 /// The frames that fitted, or else the innermost few that did not.
 fn describe(found: Option<Vec<usize>>, frames: &[&Frame]) -> Option<String> {
     const SHOWN: usize = 6;
-    let mut text = String::new();
+    let mut text = String::with_capacity(64);
     let mut say = |frame: &Frame| {
         if !text.is_empty() {
             text.push_str(" < ");

@@ -208,13 +208,20 @@ pub fn wordings(block: &Block, part: Part, line: &dyn Fn(&str) -> Option<usize>)
     leaves.iter().map(wording).collect()
 }
 
-/// Every predicate of a block with its answer, in the order of the rule file. `wordings` are the block's own.
-pub fn evidence(block: &Block, part: Part, context: &Context<'_>, wordings: &[Wording]) -> Vec<Evidence> {
+/// Every predicate of a block with its answer, in the order of the rule file. `wordings` are the block's own. `all_hold`:
+/// each is known to be yes.
+pub fn evidence(
+    block: &Block,
+    part: Part,
+    context: &Context<'_>,
+    wordings: &[Wording],
+    all_hold: bool,
+) -> Vec<Evidence> {
     let mut wordings = wordings.iter();
     let mut rows = Vec::with_capacity(wordings.len());
     leaf::visit(block, &mut |leaf| {
         let wording = wordings.next().cloned().unwrap_or_default();
-        let answer = leaf.answer(context);
+        let answer = if all_hold { Answer::Yes } else { leaf.answer(context) };
         rows.push(Evidence {
             predicate: wording.predicate,
             answer,
