@@ -152,6 +152,14 @@ impl Bug {
         commit.chain(self.cves.iter().cloned()).collect()
     }
 
+    /// Whether both may be one bug: a CVE may have several fixes, each of another crash.
+    pub fn may_be(&self, other: &Bug) -> bool {
+        match (&self.commit, &other.commit) {
+            (Some(one), Some(other)) => short(one) == short(other),
+            _ => true,
+        }
+    }
+
     /// Takes over what another source knows of the same bug and this one does not.
     pub fn absorb(&mut self, other: Bug) {
         self.commit = self.commit.take().or(other.commit);

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::announce;
 use super::bug::{About, Bug, area_of, is_commit};
 
 /// The longest quoted crash that is looked at, in bytes.
@@ -22,7 +23,11 @@ fn never() -> Regex {
 }
 
 pattern!(LOG_START, r"(?m)^commit ([0-9a-f]{40})(?: \(.*\))?\r?$");
-pattern!(MAIL_START, r"(?m)^From ([0-9a-f]{40}) .*$");
+// A patch of git names its commit here, a mail its sender.
+pattern!(
+    MAIL_START,
+    r"(?m)^From (\S+) +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z][a-z] +[0-9]+ .*$"
+);
 pattern!(
     UPSTREAM,
     r"(?mi)^\s*(?:commit ([0-9a-f]{12,40}) upstream\.?|\[ ?upstream commit ([0-9a-f]{12,40}) ?\]|\(cherry picked from commit ([0-9a-f]{12,40})\))"
@@ -54,19 +59,21 @@ pub fn may_be(text: &str) -> bool {
 
 /// Takes a text apart into the messages that it holds, and reads each. `source` says where it was found.
 pub fn read(source: &str, text: &str, bugs: &mut Vec<Bug>) {
-    let starts: Vec<(usize, Option<String>)> = [&*LOG_START, &*MAIL_START]
-        .into_iter()
-        .map(|pattern| {
-            let found = pattern.captures_iter(text);
-            found
-                .filter_map(|found| {
-                    let whole = found.get(0)?;
-                    Some((whole.start(), found.get(1).map(|sha| sha.as_str().to_owned())))
-                })
-                .collect::<Vec<_>>()
+    // What comes first says what the text is: the messages of either may quote the other's form.
+    let forms = [&*LOG_START, &*MAIL_START].into_iter();
+    let form = forms.min_by_key(|form| form.find(text).map_or(usize::MAX, |found| found.start()));
+    let found = form.into_iter().flat_map(|form| form.captures_iter(text));
+    let mut starts: Vec<(usize, Option<String>)> = found
+        .filter_map(|found| {
+            let sha = found.get(1).map(|sha| sha.as_str());
+            // Mail programs put zeros where there is no commit.
+            let sha = sha.filter(|sha| sha.len() == 40 && is_commit(sha) && sha.bytes().any(|b| b != b'0'));
+            Some((found.get(0)?.start(), sha.map(str::to_owned)))
         })
-        .find(|starts| !starts.is_empty())
-        .unwrap_or_else(|| vec![(0, None)]);
+        .collect();
+    if starts.is_empty() {
+        starts.push((0, None));
+    }
     for (index, (start, sha)) in starts.iter().enumerate() {
         let end = starts.get(index + 1).map_or(text.len(), |(next, _)| *next);
         let Some(message) = text.get(*start..end) else { continue };
@@ -78,6 +85,16 @@ pub fn read(source: &str, text: &str, bugs: &mut Vec<Bug>) {
 
 /// Reads one message. `None`: it quotes no crash.
 pub fn one(source: &str, message: &str, own: Option<&str>) -> Option<Bug> {
+    if let Some((description, releases)) = announce::split(message) {
+        let mut bug = fix(source, description, None)?;
+        announce::add(&mut bug, description, releases);
+        return Some(bug);
+    }
+    fix(source, message, own)
+}
+
+/// Reads the message of a fix.
+fn fix(source: &str, message: &str, own: Option<&str>) -> Option<Bug> {
     let (words, diff) = split_diff(message);
     let text = crash_in(words)?;
     let upstream = UPSTREAM.captures(words).and_then(|found| {

@@ -6,6 +6,7 @@
 //! [`store`] puts them where hand-made changes survive. Titles and causes are built from facts: no sentence of a message
 //! is copied. It must not know of terminals.
 
+mod announce;
 pub mod bug;
 mod case;
 mod cna;
@@ -125,11 +126,7 @@ pub fn import(paths: &[PathBuf], base: &KnowledgeBase, target: &Target) -> Resul
     let own = store::Own::find(&target.rules);
     let known = Known::new(base);
     let mut leave = |reason: Reason, bug: &Bug, what: String| {
-        imported
-            .left_out
-            .entry(reason)
-            .or_default()
-            .push((bug.id.clone(), what));
+        imported.left_out.entry(reason).or_default().push((bug.called(), what));
     };
     let mut fresh = Vec::new();
     for mut bug in merged(bugs) {
@@ -193,15 +190,18 @@ pub fn import(paths: &[PathBuf], base: &KnowledgeBase, target: &Target) -> Resul
 
 /// One bug a commit: what several sources tell of the same fix, the first that tells it.
 fn merged(bugs: Vec<Bug>) -> Vec<Bug> {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut seen: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut merged: Vec<Bug> = Vec::new();
     for bug in bugs {
         let keys = bug.keys();
-        let before = keys.iter().find_map(|key| seen.get(key).copied());
-        match before.and_then(|at| merged.get_mut(at)) {
+        let before = keys.iter().filter_map(|key| seen.get(key)).flatten().copied();
+        let mut same = before.filter(|at| merged.get(*at).is_some_and(|first| first.may_be(&bug)));
+        match same.next().and_then(|at| merged.get_mut(at)) {
             Some(first) => first.absorb(bug),
             None => {
-                seen.extend(keys.into_iter().map(|key| (key, merged.len())));
+                for key in keys {
+                    seen.entry(key).or_default().push(merged.len());
+                }
                 merged.push(bug);
             }
         }
@@ -229,27 +229,43 @@ fn tells(report: &CrashReport) -> bool {
 
 /// The rules that there are, by the commits and CVEs that they name.
 struct Known<'b> {
-    by_reference: BTreeMap<String, &'b str>,
+    by_commit: BTreeMap<String, &'b str>,
+    /// The rules that name a CVE, each with whether it says which fix of it.
+    by_cve: BTreeMap<String, Vec<(&'b str, bool)>>,
 }
 
 impl<'b> Known<'b> {
     fn new(base: &'b KnowledgeBase) -> Self {
-        let mut by_reference = BTreeMap::new();
+        let mut known = Known {
+            by_commit: BTreeMap::new(),
+            by_cve: BTreeMap::new(),
+        };
         for loaded in base.rules() {
-            for reference in &loaded.rule().references {
-                if let Some(cve) = &reference.cve {
-                    by_reference.insert(cve.clone(), loaded.id());
-                }
-                if let Some(commit) = &reference.commit {
-                    by_reference.insert(bug::short(&commit.0).to_owned(), loaded.id());
-                }
+            let references = &loaded.rule().references;
+            let mut has_commit = false;
+            for commit in references.iter().filter_map(|reference| reference.commit.as_ref()) {
+                has_commit = true;
+                let short = bug::short(&commit.0).to_owned();
+                known.by_commit.insert(short, loaded.id());
+            }
+            for cve in references.iter().filter_map(|reference| reference.cve.clone()) {
+                known.by_cve.entry(cve).or_default().push((loaded.id(), has_commit));
             }
         }
-        Known { by_reference }
+        known
     }
 
     fn rule_of(&self, bug: &Bug) -> Option<&'b str> {
-        bug.keys().iter().find_map(|key| self.by_reference.get(key).copied())
+        let commit = bug.commit.as_deref().map(bug::short);
+        let by_commit = commit.and_then(|commit| self.by_commit.get(commit).copied());
+        by_commit.or_else(|| {
+            // A CVE may have several fixes: where both sides say which, the commits above have decided.
+            let rules = bug.cves.iter().filter_map(|cve| self.by_cve.get(cve)).flatten();
+            rules
+                .filter(|(_, has_commit)| !has_commit || commit.is_none())
+                .map(|(rule, _)| *rule)
+                .next()
+        })
     }
 }
 

@@ -65,15 +65,17 @@ impl Crash {
 
 impl Candidate {
     fn text(&self) -> String {
+        self.text_with(&self.specializes)
+    }
+
+    /// The rule on its own: the general ones are not there when rules are tried against each other.
+    fn bare(&self) -> String {
+        self.text_with(&[])
+    }
+
+    fn text_with(&self, specializes: &[String]) -> String {
         let form = self.place.form(self.form).unwrap_or_default();
-        rule::text(
-            &self.bug,
-            &self.place,
-            &self.facts,
-            &form,
-            &self.specializes,
-            &self.date,
-        )
+        rule::text(&self.bug, &self.place, &self.facts, &form, specializes, &self.date)
     }
 
     /// Asks for more. `false`: there is nothing more to ask for.
@@ -336,7 +338,7 @@ fn claimed(candidates: &[Candidate], others: &[Crash]) -> BTreeMap<String, Strin
 fn base_of(candidates: &[Candidate]) -> KnowledgeBase {
     let texts: Vec<(String, String)> = candidates
         .par_iter()
-        .map(|candidate| (format!("{}.yaml", candidate.bug.id), candidate.text()))
+        .map(|candidate| (format!("{}.yaml", candidate.bug.id), candidate.bare()))
         .collect();
     KnowledgeBase::from_texts(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))).base
 }

@@ -9,10 +9,13 @@ use crate::crash::machinery::{family, roles, unify_syscall};
 use crate::crash::{CrashReport, FaultRole, Frame, PanicKind, normalise_symbol};
 
 /// Callers that a form looks at: more tell little more and differ with the way taken.
-const CALLERS: usize = 6;
+const CALLERS: usize = 8;
 
 /// How many levels the looked-for frames may lie further out than in the crash at hand: other builds inline less.
 const SLACK: usize = 3;
+
+/// How many pairs of neighbouring callers a form asks for one of.
+const WINDOWS: usize = 3;
 
 /// How many forms there are.
 pub const FORMS: usize = 5;
@@ -54,7 +57,22 @@ impl Place {
         let blamed = blamed.ok_or("no function is to blame")?;
         let frames: Vec<&Frame> = report.frames.iter().filter(|frame| !frame.machinery).collect();
         let is_blamed = |name: &str| name == blamed || family(&unify_syscall(name)) == blamed;
-        let at = frames.iter().position(|frame| sure_name(frame).is_some_and(is_blamed));
+        let mut at = frames.iter().position(|frame| sure_name(frame).is_some_and(is_blamed));
+        if let Some(outer) = at
+            && matches!(
+                panic.kind,
+                PanicKind::SoftLockup | PanicKind::HardLockup | PanicKind::RcuStall
+            )
+        {
+            // What begins the job is to blame; which job it is, the functions on the way to where it spins tell. The
+            // innermost is chance.
+            let tells = |name: &str| !is_everybodys(name) && !common.is_common(name);
+            let mut inner = frames.iter().take(outer).skip(1);
+            at = inner
+                .position(|frame| !frame.inlined && !frame.interrupted && sure_name(frame).is_some_and(tells))
+                .map(|inner| inner + 1)
+                .or(at);
+        }
         let fault = report.fault.as_ref().filter(|fault| fault.role == FaultRole::Faulted);
         let fault = fault.and_then(|fault| fault.symbol.as_deref()).map(normalise_symbol);
         let named = panic.function.as_deref().map(normalise_symbol);
@@ -91,7 +109,7 @@ impl Place {
         }
         let mut place = Place {
             only_named: fault.is_none() && named.is_some(),
-            inlined: named_in(panic.message.as_deref()),
+            inlined: named_in(panic.message.as_deref().filter(|_| panic.detector.is_some())),
             file: file_in(panic.message.as_deref()),
             stopped,
             callers,
@@ -142,22 +160,50 @@ impl Place {
                 self.function
             ));
         }
-        if self.stands_alone() {
-            return if own > 0 && !self.is_stuck() {
-                Ok(1)
-            } else {
-                Err(format!("only `{}` tells something, and not enough", self.function))
-            };
-        }
+        self.tells_enough(own)?;
         if self.is_stuck() && own == 0 {
             return Err("where it is stuck, others are stuck, too".to_owned());
         }
+        let callers = self.callers.iter().filter(|name| !ends(name)).count();
         Ok(match own {
             0 => 3,
+            // One caller may be anybody's: then the member that is missing tells this bug from the next.
+            _ if callers < 2 && self.asks_for_address() => 4,
+            // Where not even the function of the check is told, all of the way must be the same.
+            _ if self.is_check() && self.stopped.is_none() => 3,
+            _ if self.is_check() => self.form(2).map_or(1, |_| 2),
             _ if telling < 2 => 1,
             1 => 1,
             _ => 0,
         })
+    }
+
+    /// Whether there is enough on the way to the place to tell this bug from the next one of the same function.
+    fn tells_enough(&self, own: usize) -> Result<(), String> {
+        let callers = self.callers.iter().filter(|name| !ends(name)).count();
+        let whole = self.callers.iter().any(|name| ends(name));
+        match callers {
+            0 if !whole || own == 0 || self.is_stuck() || self.is_check() => {
+                Err(format!("only `{}` tells something, and not enough", self.function))
+            }
+            1 if self.is_check() => Err(format!(
+                "a check in `{}` that others may fail, too, and one caller is not enough",
+                self.function
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the kernel checked something: whoever spoilt it, the same line complains.
+    fn is_check(&self) -> bool {
+        matches!(self.kind, PanicKind::Bug | PanicKind::Warning)
+    }
+
+    fn asks_for_address(&self) -> bool {
+        self.kind == PanicKind::NullPointerDereference
+            && self.address.is_some()
+            && self.stopped.is_some()
+            && !self.only_named
     }
 
     fn is_stuck(&self) -> bool {
@@ -229,10 +275,10 @@ impl Place {
         let callers = self.callers.as_slice();
         let wide = form == 0 && !self.stands_alone();
         let most = match form {
-            0 | 1 => 3,
-            2 if callers.len() >= 3 => 3,
+            0 | 1 => WINDOWS + 1,
+            2 if callers.len() >= 3 => WINDOWS + 1,
             3 => CALLERS,
-            4 if self.address.is_some() && self.stopped.is_some() && !self.only_named => CALLERS,
+            4 if self.asks_for_address() => CALLERS,
             _ => return None,
         };
         let mut out = String::from("match:\n");
@@ -306,19 +352,22 @@ impl Place {
         }
     }
 
-    fn frames(&self, out: &mut String, callers: &[String], two_of_three: bool) {
+    fn frames(&self, out: &mut String, callers: &[String], some: bool) {
         let mut items: Vec<String> = Vec::new();
         let in_place = self.stopped.as_ref() == Some(&self.function);
         let by_frame = self.only_named && !self.by_words();
-        if !in_place || by_frame {
+        // A helper that the sanitizer names is in many functions.
+        let by_helper = self.by_words() && self.inlined.as_ref().is_some_and(|name| *name != self.function);
+        if !in_place || by_frame || by_helper {
             items.push(self.function.clone());
         }
-        match callers {
-            [a, b, c] if two_of_three => {
+        if some && callers.len() > 2 {
+            // Another build may inline every other one of them.
+            for (a, b) in callers.iter().zip(callers.iter().skip(1)) {
                 items.push(format!("{{any: [\"{a}?\", \"{b}?\"]}}"));
-                items.push(format!("{{any: [\"{b}?\", \"{c}?\"]}}"));
             }
-            callers => items.extend(callers.iter().map(|name| format!("\"{name}?\""))),
+        } else {
+            items.extend(callers.iter().map(|name| format!("\"{name}?\"")));
         }
         if items.is_empty() {
             return;

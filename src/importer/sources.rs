@@ -1,5 +1,5 @@
-//! Where fixes are told of: fact files, git repositories, folders and files of patches, logs and CVE records. Found by
-//! content, never by name.
+//! Where fixes are told of: fact files, git repositories, folders and files of patches, logs, CVE records and mails that
+//! announce them. Found by content, never by name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,10 +35,15 @@ impl SourceError {
 /// Finds the fixes that a file, a folder or a git repository tells of.
 pub fn read(path: &Path, bugs: &mut Vec<Bug>, failed: &mut Vec<SourceError>) {
     if is_repository(path) {
-        return match git(path) {
+        let before = bugs.len();
+        match git(path) {
             Ok(log) => message::read("git history", &log, bugs),
-            Err(error) => failed.push(error),
-        };
+            Err(error) => return failed.push(error),
+        }
+        // A collection of patches or records may be kept in git, too: then its files tell, and its history does not.
+        if bugs.len() > before || path.join("HEAD").is_file() {
+            return;
+        }
     }
     if !path.is_dir() {
         return file(path, bugs, failed, true);
@@ -61,7 +66,7 @@ fn git(path: &Path) -> Result<String, SourceError> {
         .arg("-C")
         .arg(path)
         .args(["log", "--no-color", "--no-show-signature", "--no-notes", "-E"])
-        .arg("--grep=Call [Tt]race|RIP: |BUG: |Oops|kernel BUG at|[pP][cC] is at|Unable to handle|WARNING: CPU|INFO: task")
+        .arg("--grep=Call [Tt]race|RIP: |BUG: |Oops|kernel BUG at|[pP][cC] is at|Unable to handle|WARNING: CPU|WARNING: at|INFO: task|general protection|soft lockup|stall|corruption")
         // The program must not page, and a repository's own settings must not change the form.
         .arg("--format=commit %H%n%n%w(0,4,4)%B")
         .env("GIT_PAGER", "cat")
@@ -125,7 +130,7 @@ fn file(path: &Path, bugs: &mut Vec<Bug>, failed: &mut Vec<SourceError>, named: 
     } else if message::may_be(&text) {
         message::read(&name, &text, bugs);
     } else if named {
-        let why = "neither a fact file nor a CVE record, and no commit's message: give one, a folder of them or a git repository";
+        let why = "neither a fact file nor a CVE record, and no commit's message nor mail: give one, a folder of them or a git repository";
         failed.push(SourceError::new(path, why));
     }
 }
