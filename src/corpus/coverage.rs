@@ -7,13 +7,17 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Corpus, Expectation, answer};
-use crate::crash::PanicKind;
+use crate::crash::machinery::roles;
+use crate::crash::{CrashReport, PanicKind, normalise_symbol};
 use crate::rules::evaluate::{Leaf, leaves};
 use crate::rules::schema::{Block, Scope, Status};
 use crate::rules::{KnowledgeBase, LoadedRule, missing_by_one};
 
 /// How many rules that miss a case by one are looked at: more than any crash has.
 const NEAREST: usize = 200;
+
+/// So many functions say where a crash stands.
+const TOP: usize = 4;
 
 /// The figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,7 +44,8 @@ pub struct Coverage {
     pub cases_without_rule: Vec<String>,
     /// Rules that no case proves.
     pub rules_without_case: Vec<String>,
-    /// Bug rules that no other crash of the corpus comes near to: nothing shows that they do not claim too much.
+    /// Bug rules that no other crash of the corpus comes near to, by what the rule asks or by where the crash stands:
+    /// nothing shows that they do not claim too much.
     pub rules_without_near_negative: Vec<String>,
 }
 
@@ -68,21 +73,7 @@ pub fn coverage(base: &KnowledgeBase, corpus: &Corpus) -> Coverage {
             Some(_) => {}
         }
     }
-    let near: BTreeSet<String> = corpus
-        .cases
-        .par_iter()
-        .flat_map_iter(|case| {
-            // A case that cannot be read is `rules test`'s to tell.
-            let report = answer(base, &case.path).ok().flatten().map(|(report, _)| report);
-            let near = report
-                .map(|report| missing_by_one(base, &report, None, NEAREST))
-                .unwrap_or_default();
-            let own = case.expected == Expectation::Match;
-            let foreign = near.into_iter().filter(move |one| !own || one.rule != case.rule);
-            let negative = (!own).then(|| case.rule.clone());
-            foreign.map(|one| one.rule).chain(negative).collect::<Vec<_>>()
-        })
-        .collect();
+    let near = near_negatives(base, corpus);
     for loaded in &in_force {
         if !proven.contains(loaded.id()) {
             coverage.rules_without_case.push(loaded.id().to_owned());
@@ -92,6 +83,71 @@ pub fn coverage(base: &KnowledgeBase, corpus: &Corpus) -> Coverage {
         }
     }
     coverage
+}
+
+/// The rules that another bug's crash comes near to: it misses one predicate of the rule, or stands where the rule's own
+/// crashes stand.
+fn near_negatives(base: &KnowledgeBase, corpus: &Corpus) -> BTreeSet<String> {
+    // A case that cannot be read is `rules test`'s to tell.
+    let reports: Vec<_> = corpus
+        .cases
+        .par_iter()
+        .filter_map(|case| Some((case, answer(base, &case.path).ok()??.0)))
+        .collect();
+    let missing: BTreeSet<String> = reports
+        .par_iter()
+        .flat_map_iter(|(case, report)| {
+            let own = case.expected == Expectation::Match;
+            let near = missing_by_one(base, report, None, NEAREST).into_iter();
+            let foreign = near.filter(move |one| !own || one.rule != case.rule);
+            let negative = (!own).then(|| case.rule.clone());
+            foreign.map(|one| one.rule).chain(negative).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut standing: BTreeMap<&str, Vec<(&str, &[String])>> = BTreeMap::new();
+    let tops: Vec<(&str, Vec<String>)> = reports
+        .iter()
+        .filter(|(case, _)| case.expected == Expectation::Match)
+        .map(|(case, report)| (case.rule.as_str(), top(report)))
+        .collect();
+    for (rule, top) in &tops {
+        for function in top {
+            standing.entry(function).or_default().push((*rule, top));
+        }
+    }
+    let beside = tops.iter().filter(|(rule, top)| {
+        let others = top
+            .iter()
+            .filter_map(|function| standing.get(function.as_str()))
+            .flatten();
+        others
+            .filter(|(other, _)| other != rule)
+            .any(|(_, theirs)| stand_alike(top, theirs))
+    });
+    let beside: Vec<String> = beside.map(|(rule, _)| (*rule).to_owned()).collect();
+    missing.into_iter().chain(beside).collect()
+}
+
+/// The innermost functions of a crash that are not everybody's.
+fn top(report: &CrashReport) -> Vec<String> {
+    let fault = report.fault.iter().filter_map(|fault| fault.symbol.as_deref());
+    let frames = report.frames.iter().filter(|frame| frame.reliable && !frame.machinery);
+    let mut top: Vec<String> = Vec::new();
+    for name in fault.chain(frames.filter_map(|frame| frame.symbol.as_deref())) {
+        let name = normalise_symbol(name);
+        let roles = roles(name);
+        let everybodys = roles.plumbing() || roles.machinery() || roles.anchor() || roles.waiting();
+        if !everybodys && top.len() < TOP && !top.iter().any(|known| known == name) {
+            top.push(name.to_owned());
+        }
+    }
+    top
+}
+
+/// Whether two crashes stand in the same function, or were reached through the same ones.
+fn stand_alike(one: &[String], other: &[String]) -> bool {
+    let shared = one.iter().filter(|function| other.contains(function)).count();
+    shared > 1 || one.first().is_some_and(|first| other.first() == Some(first))
 }
 
 fn count(coverage: &mut Coverage, loaded: &LoadedRule) {
@@ -182,6 +238,16 @@ mod tests {
         ] {
             assert_eq!(area(file), folder, "{file}");
         }
+    }
+
+    #[test]
+    fn a_crash_in_the_same_function_or_through_the_same_callers_is_near() {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let one = names(&["pump", "fill", "open"]);
+        assert!(stand_alike(&one, &names(&["pump", "drain"])));
+        assert!(stand_alike(&one, &names(&["leak", "fill", "open"])));
+        assert!(!stand_alike(&one, &names(&["leak", "fill", "close"])));
+        assert!(!stand_alike(&[], &[]));
     }
 
     #[test]

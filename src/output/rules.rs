@@ -197,7 +197,11 @@ pub fn coverage(page: &mut Page, coverage: &Coverage, digest: &str) {
         page.gap();
         for (index, (word, count)) in figures.iter().enumerate() {
             let label = if index == 0 { label } else { "" };
-            page.row(label, Tone::Plain, &format!("{count:5} {word}"));
+            page.cells(&[
+                (Tone::Strong, 10, label),
+                (Tone::Plain, 5, &format!("{count:>5}")),
+                (Tone::Plain, 0, word),
+            ]);
         }
     }
     for (label, names) in [
