@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 
 use rayon::prelude::*;
 use regex::{Captures, Regex};
+use vmcoroner::crash::normalise_symbol;
 use vmcoroner::extract;
 use vmcoroner::rules::{KnowledgeBase, identify};
 
@@ -38,8 +39,8 @@ const CHANGES: &[(&str, Change, usize)] = &[
     ("the first caller inlined", |text| without_caller(text, 1), 50),
     ("the second caller inlined", |text| without_caller(text, 2), 65),
     ("the third caller inlined", |text| without_caller(text, 3), 80),
-    ("cut after six frames", |text| cut_after(text, 6), 60),
-    ("cut after four frames", |text| cut_after(text, 4), 45),
+    ("cut after six callers", |text| cut_after(text, 6), 60),
+    ("cut after four callers", |text| cut_after(text, 4), 45),
     ("the words of arm64", as_arm64, 85),
 ];
 
@@ -237,39 +238,35 @@ fn with_inlined(text: &str) -> Option<String> {
     })
 }
 
-/// Takes the line of a sure frame away, counted from the place itself.
-fn without_caller(text: &str, number: usize) -> Option<String> {
-    let place = extract::of_text("text", text.as_bytes())
-        .into_iter()
-        .find(|report| report.panic.is_some())?;
-    let blamed = place.signature?.function?;
+/// The lines of the sure frames that lie further out than the function to blame.
+fn callers(text: &str) -> Option<Vec<usize>> {
+    let reports = extract::of_text("text", text.as_bytes());
+    let report = reports.into_iter().find(|report| report.panic.is_some())?;
+    let blamed = report.signature?.function?;
     let sure: Vec<usize> = frames(text)
         .into_iter()
         .filter_map(|(at, sure)| sure.then_some(at))
         .collect();
-    let line = |at: usize| text.lines().nth(at).unwrap_or_default();
-    let is_blamed = |at: &&usize| {
-        FRAME
-            .captures(line(**at))
-            .is_some_and(|frame| vmcoroner::crash::normalise_symbol(&frame[2]) == blamed)
+    let is_blamed = |at: &usize| {
+        let frame = FRAME.captures(text.lines().nth(*at).unwrap_or_default());
+        frame.is_some_and(|frame| normalise_symbol(&frame[2]) == blamed)
     };
-    let callers = match sure.iter().rposition(|at| is_blamed(&at)) {
-        Some(at) => sure.get(at + 1..)?,
-        None => sure.as_slice(),
-    };
-    let gone = *callers.get(number.checked_sub(1)?)?;
+    let inside = sure.iter().rposition(is_blamed).map_or(0, |at| at + 1);
+    Some(sure.get(inside..)?.to_vec())
+}
+
+/// Takes the line of a caller away, counted from the place itself.
+fn without_caller(text: &str, number: usize) -> Option<String> {
+    let gone = *callers(text)?.get(number.checked_sub(1)?)?;
     let kept = text.lines().enumerate().filter(|(at, _)| *at != gone);
     Some(lines(kept.map(|(_, line)| line)))
 }
 
-/// Ends the text behind so many sure frames of the trace.
+/// Ends the text behind so many callers.
 fn cut_after(text: &str, count: usize) -> Option<String> {
-    let sure: Vec<usize> = frames(text)
-        .into_iter()
-        .filter_map(|(at, sure)| sure.then_some(at))
-        .collect();
-    sure.get(count)?;
-    let last = *sure.get(count.checked_sub(1)?)?;
+    let callers = callers(text)?;
+    callers.get(count)?;
+    let last = *callers.get(count.checked_sub(1)?)?;
     Some(lines(text.lines().take(last + 1)))
 }
 
