@@ -39,8 +39,8 @@ const CHANGES: &[(&str, Change, usize)] = &[
     ("the first caller inlined", |text| without_caller(text, 1), 50),
     ("the second caller inlined", |text| without_caller(text, 2), 65),
     ("the third caller inlined", |text| without_caller(text, 3), 80),
-    ("cut after six callers", |text| cut_after(text, 6), 60),
-    ("cut after four callers", |text| cut_after(text, 4), 45),
+    ("cut after six callers", |text| cut_after(text, 6), 85),
+    ("cut after four callers", |text| cut_after(text, 4), 80),
     ("the words of arm64", as_arm64, 85),
 ];
 
