@@ -1,6 +1,7 @@
 //! Messages of commits, as `git log` prints them, as patches carry them and as mail brings them: what they fix, since
 //! when, and the crash that they quote.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -37,6 +38,7 @@ pattern!(
     STABLE,
     r"(?mi)^\s*cc: .*stable@.*#\s*v?([0-9]+\.[0-9]+(?:\.[0-9]+)?)(?:\.x|\+|\s|$)"
 );
+pattern!(PRINTABLE, r"(?mi)^content-transfer-encoding: *quoted-printable");
 pattern!(CVE, r"\bCVE-[0-9]{4}-[0-9]{4,7}\b");
 pattern!(
     CHANGED,
@@ -85,6 +87,7 @@ pub fn read(source: &str, text: &str, bugs: &mut Vec<Bug>) {
 
 /// Reads one message. `None`: it quotes no crash.
 pub fn one(source: &str, message: &str, own: Option<&str>) -> Option<Bug> {
+    let message = &*decoded(message);
     if let Some((description, releases)) = announce::split(message) {
         let mut bug = fix(source, description, None)?;
         announce::add(&mut bug, description, releases);
@@ -203,13 +206,56 @@ fn is_prose(line: &str) -> bool {
     words.count() > 1 || line.ends_with(':') && !line.contains("BUG:") && !line.contains("Oops:")
 }
 
-/// A line without the marks of a mail's quotation; indentation stays, the reader of kernel text knows it.
+/// A line without the marks of a quotation; indentation stays, the reader of kernel text knows it.
 fn unquoted(line: &str) -> &str {
     let mut rest = line.trim_end();
-    while let Some(inner) = rest.trim_start().strip_prefix('>') {
-        rest = inner.strip_prefix(' ').unwrap_or(inner);
+    while let Some(inner) = without_mark(rest.trim_start()) {
+        rest = inner;
     }
     rest.strip_prefix("    ").unwrap_or(rest)
+}
+
+/// A line without the mark that mail programs or authors put before what they quote.
+fn without_mark(line: &str) -> Option<&str> {
+    if let Some(inner) = line.strip_prefix('>') {
+        return Some(inner.strip_prefix(' ').unwrap_or(inner));
+    }
+    // These begin lines of a kernel, too, but no blank follows there.
+    let inner = line.strip_prefix(['|', '#', ':', '*', '-'])?;
+    if inner.is_empty() {
+        Some(inner)
+    } else {
+        inner.strip_prefix(' ')
+    }
+}
+
+/// A mail whose body came as quoted-printable, decoded: long lines are broken in it.
+fn decoded(mail: &str) -> Cow<'_, str> {
+    let Some((head, body)) = mail.split_once("\n\n").or_else(|| mail.split_once("\r\n\r\n")) else {
+        return Cow::Borrowed(mail);
+    };
+    if !PRINTABLE.is_match(head) {
+        return Cow::Borrowed(mail);
+    }
+    let mut bytes = Vec::with_capacity(body.len());
+    let mut parts = body.split('=');
+    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+    for part in parts {
+        let code = part.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+        let broken = part.strip_prefix("\r\n").or_else(|| part.strip_prefix('\n'));
+        match (code, broken) {
+            (Some(byte), _) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
+            }
+            (None, Some(next)) => bytes.extend_from_slice(next.as_bytes()),
+            (None, None) => {
+                bytes.push(b'=');
+                bytes.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+    Cow::Owned(format!("{head}\n\n{}", String::from_utf8_lossy(&bytes)))
 }
 
 #[cfg(test)]
@@ -277,5 +323,33 @@ diff --git a/net/core/pump.c b/net/core/pump.c
         let [bug] = bugs.as_slice() else { panic!("{bugs:?}") };
         assert_eq!(bug.commit.as_deref(), Some("3333333333333333333333333333333333333333"));
         assert_eq!(bug.area.as_deref(), Some("net"));
+    }
+
+    #[test]
+    fn marks_of_a_quotation_are_taken_off_and_the_kernels_own_stay() {
+        for (line, plain) in [
+            ("> > BUG: bad", "BUG: bad"),
+            ("  |  Call Trace:", " Call Trace:"),
+            ("# RIP: 0010:pump+0x1/0x2", "RIP: 0010:pump+0x1/0x2"),
+            (" * Call Trace:", "Call Trace:"),
+            ("|", ""),
+            ("#PF: supervisor read access", "#PF: supervisor read access"),
+            ("---[ end trace 0 ]---", "---[ end trace 0 ]---"),
+        ] {
+            assert_eq!(unquoted(line), plain, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_printable_mail_is_decoded() {
+        let mail = "From a@b Mon Sep 17 00:00:00 2001\nSubject: [PATCH] pump\n\
+                    Content-Transfer-Encoding: quoted-printable\n\n\
+                    BUG: kernel NULL pointer dereference, address=3D 10\nRIP: 0010:pump_=\nwater+0x13/0x60\n=zz =";
+        let text = decoded(mail);
+        assert!(
+            text.contains("address= 10\nRIP: 0010:pump_water+0x13/0x60\n=zz ="),
+            "{text}"
+        );
+        assert_eq!(decoded("no mail"), "no mail");
     }
 }
