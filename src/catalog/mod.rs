@@ -1,27 +1,27 @@
 //! The catalogue: every crash ever labelled, in one SQLite file that anybody's `sqlite3` opens.
 //!
 //! - `store`: inputs and their rows, in and out.
+//! - `faces`: what files showed of themselves.
 //! - [`figures`]: what the whole comes to.
 //! - `groups`: signatures, gathered into groups.
 //!
 //! The tables are documented in `docs/catalogue.md`. It must not know how crashes are read or what rules are.
 
 mod absorb;
+mod faces;
 pub mod figures;
 mod groups;
 mod store;
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use crate::archive::{FaceCache, FileStamp, Known};
-
+use faces::Ahead;
 pub use store::Kept;
 
 /// The file's application id (`PRAGMA application_id`): "VMCR".
@@ -59,6 +59,9 @@ pub struct Catalog {
     connection: Mutex<Connection>,
     /// Inputs in the open transaction.
     held: AtomicU32,
+    /// Whether that transaction only reads.
+    reading: AtomicBool,
+    faces: Mutex<Ahead>,
 }
 
 impl Catalog {
@@ -112,6 +115,8 @@ impl Catalog {
             path: path.to_owned(),
             connection: Mutex::new(connection),
             held: AtomicU32::new(0),
+            reading: AtomicBool::new(false),
+            faces: Mutex::default(),
         })
     }
 
@@ -165,47 +170,4 @@ fn make(connection: &mut Connection) -> rusqlite::Result<Result<(), String>> {
     ))?;
     transaction.commit()?;
     Ok(Ok(()))
-}
-
-impl FaceCache for Catalog {
-    fn known(&self, folder: &str) -> io::Result<Known> {
-        let known = self.with(|connection| {
-            let mut select =
-                connection.prepare_cached("SELECT name, size, modified, face FROM face WHERE folder = ?1")?;
-            let rows = select.query_map([folder], |row| {
-                let name: String = row.get(0)?;
-                let (size, modified): (i64, i64) = (row.get(1)?, row.get(2)?);
-                Ok((name, size, modified, row.get::<_, String>(3)?))
-            })?;
-            let mut known = Known::new();
-            for row in rows {
-                let (name, size, modified, face) = row?;
-                // A face of another version of the program is not known.
-                if let Ok(face) = serde_json::from_str(&face) {
-                    let stamp = FileStamp {
-                        path: PathBuf::new(),
-                        size: size.unsigned_abs(),
-                        modified,
-                    };
-                    known.insert(name, (stamp, face));
-                }
-            }
-            Ok(known)
-        });
-        known.map_err(io::Error::other)
-    }
-
-    fn keep(&self, folder: &str, seen: &[(FileStamp, crate::archive::Face)]) -> io::Result<()> {
-        let kept = self.with(|connection| {
-            self.begin_batch(connection)?;
-            let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO face VALUES (?1, ?2, ?3, ?4, ?5)")?;
-            for (file, face) in seen {
-                let face = serde_json::to_string(face).unwrap_or_default();
-                let size = i64::try_from(file.size).unwrap_or(i64::MAX);
-                insert.execute(params![folder, file.name(), size, file.modified, face])?;
-            }
-            Ok(())
-        });
-        kept.map_err(io::Error::other)
-    }
 }

@@ -12,6 +12,8 @@ use crate::scan::{Facts, Labelled, Row, Status};
 
 /// So many inputs are written in one transaction: what a kill may cost, and what makes writing cheap.
 const BATCH: u32 = 64;
+/// So many questions are asked in one transaction: what others wrote meanwhile is seen afterwards.
+const READS: u32 = 256;
 
 /// The columns of a row, as [`labelled`] reads them.
 const COLUMNS: &str = "label.name, label.status, label.error, label.rule, label.rule_title, label.tier, label.general, \
@@ -59,6 +61,7 @@ impl Catalog {
     /// What is known of an entry under rules of that digest.
     pub fn kept(&self, entry: &Entry, rules_digest: &str) -> Result<Kept, CatalogError> {
         self.with(|connection| {
+            self.begin_reading(connection)?;
             let mut select =
                 connection.prepare_cached("SELECT id, name, stamp, version, passing FROM input WHERE path = ?1")?;
             let input = select
@@ -125,8 +128,11 @@ impl Catalog {
         })
     }
 
-    /// Opens a transaction, unless one is open.
+    /// Opens a transaction to write in, unless one is open.
     pub(super) fn begin_batch(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.reading.swap(false, Ordering::Relaxed) && !connection.is_autocommit() {
+            connection.execute_batch("COMMIT")?;
+        }
         if connection.is_autocommit() {
             self.held.store(0, Ordering::Relaxed);
             connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -134,9 +140,25 @@ impl Catalog {
         Ok(())
     }
 
+    /// Opens a transaction to read in, unless one is open: so the file is not locked for every question.
+    pub(super) fn begin_reading(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let is_new = connection.is_autocommit();
+        let is_old = self.reading.load(Ordering::Relaxed) && self.held.fetch_add(1, Ordering::Relaxed) >= READS;
+        if is_old && !is_new {
+            connection.execute_batch("COMMIT")?;
+        }
+        if is_new || is_old {
+            self.held.store(0, Ordering::Relaxed);
+            self.reading.store(true, Ordering::Relaxed);
+            connection.execute_batch("BEGIN")?;
+        }
+        Ok(())
+    }
+
     /// Writes what is held back.
     pub fn flush(&self) -> Result<(), CatalogError> {
         self.with(|connection| {
+            self.reading.store(false, Ordering::Relaxed);
             if connection.is_autocommit() {
                 Ok(())
             } else {

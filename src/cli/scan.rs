@@ -229,8 +229,8 @@ impl Printer {
     /// Prints a row.
     pub fn row(&mut self, labelled: &Labelled, sink: &mut Sink) {
         match self.format {
-            RowFormat::Jsonl => sink.write(&labelled.row.line()),
-            RowFormat::Json => sink.write(&self.json.add(&labelled.row)),
+            RowFormat::Jsonl => sink.write_json(labelled.row.line().as_bytes()),
+            RowFormat::Json => sink.write_json(self.json.add(&labelled.row).as_bytes()),
             RowFormat::Csv => sink.write(&rows::csv(labelled, self.first)),
             RowFormat::Human => {
                 let mut page = Page::new();

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
+use anstream::adapter::strip_bytes;
 use anstream::{AutoStream, ColorChoice};
 
 use super::Outcome;
@@ -9,7 +10,9 @@ use super::args::Color;
 
 /// Standard output and standard error of one run.
 pub struct Sink {
-    out: BufWriter<AutoStream<io::StdoutLock<'static>>>,
+    out: BufWriter<io::StdoutLock<'static>>,
+    /// Whether colours are taken out of what goes to standard output.
+    is_plain: bool,
     color: ColorChoice,
     broken: Option<io::Error>,
     least: Outcome,
@@ -24,7 +27,11 @@ impl Sink {
             Color::Never => ColorChoice::Never,
         };
         Sink {
-            out: BufWriter::with_capacity(64 * 1024, AutoStream::new(io::stdout().lock(), color)),
+            is_plain: match color {
+                ColorChoice::Auto => AutoStream::choice(&io::stdout()) == ColorChoice::Never,
+                choice => choice == ColorChoice::Never,
+            },
+            out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
             color,
             broken: None,
             least: Outcome::Found,
@@ -38,6 +45,15 @@ impl Sink {
 
     /// Writes `bytes` to standard output.
     pub fn write_bytes(&mut self, bytes: &[u8]) {
+        if self.is_plain {
+            strip_bytes(bytes).for_each(|part| self.write_json(part));
+        } else {
+            self.write_json(bytes);
+        }
+    }
+
+    /// Writes what cannot hold a colour, and so need not be looked through for one.
+    pub fn write_json(&mut self, bytes: &[u8]) {
         if self.broken.is_none()
             && let Err(error) = self.out.write_all(bytes)
         {

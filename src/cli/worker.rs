@@ -65,7 +65,7 @@ struct Lines<'a>(&'a mut Sink);
 
 impl io::Write for Lines<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_bytes(bytes);
+        self.0.write_json(bytes);
         Ok(bytes.len())
     }
 

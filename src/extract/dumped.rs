@@ -16,7 +16,12 @@ use crate::kernel::log::{KernelLog, LogError};
 /// Reads a dump from all of its parts.
 pub fn read(parts: &[Input], depth: Depth, files: &DebugFiles, shared: &Shared) -> Result<Extracted, ExtractError> {
     let vmcore = open_sharing(parts, shared)?;
-    let examined = examine(vmcore.clone(), vmcore.header(), files, shared, depth, &|_| ());
+    // Every capsule has names of its own: those that nobody asked for are blanked.
+    let names = match vmcore.header().capsule {
+        Some(_) => &Shared::default(),
+        None => shared,
+    };
+    let examined = examine(vmcore.clone(), vmcore.header(), files, names, depth, &|_| ());
     let (mut report, dumped) = examined.map_err(|source| ExtractError::DebugFiles {
         path: parts.first().map(|p| p.path.clone()).unwrap_or_default(),
         source,
