@@ -290,3 +290,28 @@ fn tables_have_a_line_for_every_row() {
         .collect();
     assert_eq!(inputs, expected);
 }
+
+#[cfg(feature = "parquet")]
+#[test]
+fn a_parquet_file_has_the_columns_of_the_table() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let archive = archive();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows.parquet");
+    let (_, table) = scan(
+        &["--format", "csv", "--parquet", file.to_str().unwrap()],
+        &[archive.path()],
+    );
+    let mut table = csv::Reader::from_reader(table.as_bytes());
+    let mut names: Vec<String> = table.headers().unwrap().iter().map(str::to_owned).collect();
+    names.sort();
+    let reader = SerializedFileReader::new(fs::File::open(file).unwrap()).unwrap();
+    let columns = reader.metadata().file_metadata().schema_descr().columns().iter();
+    let mut columns: Vec<String> = columns.map(|column| column.name().to_owned()).collect();
+    columns.sort();
+    assert_eq!(columns, names);
+    assert_eq!(
+        reader.metadata().file_metadata().num_rows() as usize,
+        table.records().count()
+    );
+}

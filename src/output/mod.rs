@@ -11,6 +11,8 @@ pub mod html;
 pub mod json;
 pub mod likeness;
 pub mod page;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod rows;
 pub mod rules;
 pub mod sarif;

@@ -37,6 +37,10 @@ pub struct Scan {
     /// Write a page about the whole to this file as well: what `report` makes of the rows
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write the columns of the table (--format csv) to this Parquet file as well
+    #[cfg(feature = "parquet")]
+    #[arg(long, value_name = "FILE")]
+    pub parquet: Option<PathBuf>,
     /// Keep rows, reports and verdicts in this SQLite file: what did not change is not read again, and a scan that was
     /// killed goes on where it stopped
     #[arg(long, value_name = "FILE")]
