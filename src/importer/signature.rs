@@ -20,6 +20,71 @@ const WINDOWS: usize = 3;
 /// How many forms there are.
 pub const FORMS: usize = 5;
 
+/// Functions that do one thing: which of them a crash stops in is up to the kernel's version, to what the compiler inlines
+/// and to the debugging that is built in.
+const ALIKE: &[&[&str]] = &[
+    &["__list_add_valid", "__list_add_valid_or_report", "__list_add"],
+    &[
+        "__list_del_entry_valid",
+        "__list_del_entry_valid_or_report",
+        "__list_del_entry",
+    ],
+    &[
+        "_raw_spin_lock",
+        "_raw_spin_lock_irqsave",
+        "_raw_spin_lock_irq",
+        "_raw_spin_lock_bh",
+        "native_queued_spin_lock_slowpath",
+        "queued_spin_lock_slowpath",
+        "do_raw_spin_lock",
+        "__lock_acquire",
+        "lock_acquire",
+    ],
+    &[
+        "mutex_lock",
+        "__mutex_lock",
+        "__mutex_lock_slowpath",
+        "mutex_lock_nested",
+        "__lock_acquire",
+        "lock_acquire",
+    ],
+    &[
+        "down_write",
+        "__down_write",
+        "rwsem_down_write_slowpath",
+        "__lock_acquire",
+        "lock_acquire",
+    ],
+    &[
+        "down_read",
+        "__down_read",
+        "rwsem_down_read_slowpath",
+        "__lock_acquire",
+        "lock_acquire",
+    ],
+    &[
+        "__timer_delete_sync",
+        "timer_delete_sync",
+        "del_timer_sync",
+        "__try_to_del_timer_sync",
+        "try_to_del_timer_sync",
+        "lock_timer_base",
+    ],
+    &[
+        "__queue_work",
+        "queue_work_on",
+        "__queue_delayed_work",
+        "queue_delayed_work_on",
+    ],
+    &["__wake_up", "__wake_up_common", "__wake_up_common_lock"],
+    &["memcpy", "__memcpy", "memcpy_erms", "memcpy_orig", "__pi_memcpy"],
+    &["memmove", "__memmove", "__pi_memmove"],
+    &["memset", "__memset", "memset_erms", "memset_orig", "__pi_memset"],
+    &["strcmp", "__pi_strcmp"],
+    &["strlen", "__pi_strlen"],
+    &["kfree", "__slab_free", "___cache_free"],
+];
+
 /// What a crash is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -239,30 +304,12 @@ impl Place {
 
     /// The functions that the place may be called: the helper, by all the names that it has had, and the function itself.
     fn symbols(&self) -> Vec<&str> {
-        const ALIKE: &[&[&str]] = &[
-            &["__list_add_valid", "__list_add_valid_or_report", "__list_add"],
-            &[
-                "__list_del_entry_valid",
-                "__list_del_entry_valid_or_report",
-                "__list_del_entry",
-            ],
-            &["native_queued_spin_lock_slowpath", "queued_spin_lock_slowpath"],
-            &[
-                "_raw_spin_lock",
-                "_raw_spin_lock_irqsave",
-                "_raw_spin_lock_irq",
-                "_raw_spin_lock_bh",
-            ],
-        ];
         let mut symbols: Vec<&str> = Vec::new();
         if let Some(stopped) = self.stopped.as_deref() {
             symbols.push(stopped);
-            let alike = ALIKE
-                .iter()
-                .find(|names| names.contains(&stopped))
-                .copied()
-                .unwrap_or_default();
-            symbols.extend(alike.iter().copied().filter(|name| *name != stopped));
+            let alike = ALIKE.iter().find(|names| names.contains(&stopped)).copied();
+            let alike = alike.unwrap_or_default().iter().copied();
+            symbols.extend(alike.filter(|name| *name != stopped));
             if stopped != self.function {
                 symbols.push(&self.function);
             }
