@@ -6,9 +6,13 @@ use serde_json::Value;
 use super::bug::{Bug, area_of, is_commit};
 use super::message;
 
-/// Reads a record. `None`: it is none, or its message quotes no crash.
+/// Reads a record. `None`: it is none, or another authority's, or its message quotes no crash.
 pub fn read(source: &str, record: &Value) -> Option<Bug> {
-    let cve = record.get("cveMetadata")?.get("cveId")?.as_str()?.to_owned();
+    let metadata = record.get("cveMetadata")?;
+    let cve = metadata.get("cveId")?.as_str()?.to_owned();
+    // A collection holds everybody's records: what others say of versions is not of the kernel's releases.
+    let assigner = metadata.get("assignerShortName").and_then(Value::as_str);
+    assigner.is_none_or(|name| name == "Linux").then_some(())?;
     let cna = record.get("containers")?.get("cna")?;
     let texts = cna.get("descriptions")?.as_array()?;
     let text = texts.iter().find_map(|text| text.get("value")?.as_str())?;
@@ -70,7 +74,7 @@ mod tests {
     fn a_record_gives_commits_and_releases() {
         let record = serde_json::json!({
             "dataType": "CVE_RECORD",
-            "cveMetadata": {"cveId": "CVE-2099-1234"},
+            "cveMetadata": {"cveId": "CVE-2099-1234", "assignerShortName": "Linux"},
             "containers": {"cna": {
                 "title": "pump: fix use-after-free",
                 "descriptions": [{"lang": "en", "value": "In the Linux kernel …\n\npump: fix\n\n BUG: kernel NULL pointer dereference, address: 0000000000000010\n RIP: 0010:pump_water+0x13/0x60\n Call Trace:\n  fill_tank+0x2d/0x90\n"}],
@@ -91,5 +95,8 @@ mod tests {
         assert_eq!(bug.introduced_in.as_deref(), Some("5.14"));
         assert_eq!(bug.fixed_in, ["6.1.9", "6.2"]);
         assert_eq!(bug.area.as_deref(), Some("net"));
+        let mut others = record;
+        others["cveMetadata"]["assignerShortName"] = "somebody".into();
+        assert_eq!(read("a.json", &others), None);
     }
 }
