@@ -5,12 +5,15 @@
 
 mod similarity;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 
 use serde::Serialize;
 
 use crate::crash::{CrashReport, PanicKind, signature};
 
+use similarity::at_most;
 pub use similarity::{ALIKE, Step, align, similarity};
 
 /// How many names of a stack count.
@@ -98,44 +101,36 @@ pub struct Group {
 /// Puts crashes into groups: the largest first, among equals the one whose first member came first. Crashes whose
 /// likeness to a group's first is at least `alike` join it.
 ///
-/// Time and memory grow linearly with the number of crashes: a signature is looked at once, and compared with at most
-/// a fixed number of others, those that share one of its innermost names.
+/// Time and memory grow linearly with the number of crashes: a signature is looked at once, and held against at most a
+/// fixed number of others, those that share one of its innermost names; most of these by one look at the names that
+/// both have.
 pub fn group(crashes: &[Profile], alike: f64) -> Vec<Group> {
     let mut by_id: HashMap<&str, usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
-    let mut names = Names::default();
-    // Of the first of each group, which the others are compared with.
-    let mut firsts: Vec<Stack> = Vec::new();
-    // Which groups have a name among their innermost; the earliest, which are the likeliest to be large.
-    let mut known: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut known = Known::default();
     for (number, crash) in crashes.iter().enumerate() {
+        let mut stack = None;
         let group = match by_id.get(crash.id.as_str()) {
             Some(group) => *group,
             None => {
-                let stack = names.stack(crash);
-                let near = nearest(&stack, &firsts, &known, alike);
+                let stack = stack.insert(Stack::of(crash));
+                let near = known.nearest(stack, alike);
                 let group = near.unwrap_or(groups.len());
                 by_id.insert(&crash.id, group);
                 if near.is_none() {
                     groups.push(Group { members: Vec::new() });
-                    for name in stack.names.iter().take(KEYS) {
-                        let list = known.entry(*name).or_default();
-                        if list.len() < CANDIDATES {
-                            list.push(group);
-                        }
-                    }
-                    firsts.push(stack);
+                    known.add(stack.clone());
                 }
                 group
             }
         };
-        if let Some(group) = groups.get_mut(group) {
-            let first = group.members.first().and_then(|first| crashes.get(first.crash));
-            let similarity = match first {
-                Some(first) if first.id != crash.id => first.likeness(crash),
+        if let (Some(of), Some(first)) = (groups.get_mut(group), known.firsts.get(group)) {
+            let leader = of.members.first().and_then(|first| crashes.get(first.crash));
+            let similarity = match leader {
+                Some(leader) if leader.id != crash.id => first.likeness(stack.get_or_insert_with(|| Stack::of(crash))),
                 _ => 1.0,
             };
-            group.members.push(Member {
+            of.members.push(Member {
                 crash: number,
                 similarity,
             });
@@ -151,46 +146,86 @@ const KEYS: usize = 3;
 /// With how many groups of each name a new signature is compared.
 const CANDIDATES: usize = 64;
 
-/// A crash's stack with numbers for names: equal names are found equal at once.
+/// A crash's stack with a number for each name: equal names are found equal at once.
+#[derive(Clone)]
 struct Stack {
     kind: PanicKind,
-    names: Vec<usize>,
+    names: Vec<u64>,
+    /// A bit for each name, which others may share.
+    bits: u128,
 }
 
-/// The number of each name.
-#[derive(Default)]
-struct Names<'a>(HashMap<&'a str, usize>);
-
-impl<'a> Names<'a> {
-    fn stack(&mut self, crash: &'a Profile) -> Stack {
-        let names = crash.stack.iter().map(|name| {
-            let next = self.0.len();
-            *self.0.entry(name).or_insert(next)
-        });
+impl Stack {
+    fn of(crash: &Profile) -> Self {
+        let names: Vec<u64> = crash.stack.iter().map(|name| number(name)).collect();
         Stack {
             kind: crash.kind,
-            names: names.collect(),
+            bits: names.iter().fold(0, |bits, name| bits | bit(*name)),
+            names,
         }
+    }
+
+    fn likeness(&self, other: &Stack) -> f64 {
+        similarity(&self.names, &other.names) * kinds(self.kind, other.kind)
+    }
+
+    /// What the likeness cannot exceed.
+    fn likeness_at_most(&self, other: &Stack) -> f64 {
+        let length = self.names.len().min(other.names.len());
+        at_most(&self.names, length, |name| other.bits & bit(*name) != 0) * kinds(self.kind, other.kind)
     }
 }
 
-/// The group whose first is most alike, if one is alike enough.
-fn nearest(stack: &Stack, firsts: &[Stack], known: &HashMap<usize, Vec<usize>>, alike: f64) -> Option<usize> {
-    let mut seen = HashSet::new();
-    let mut best: Option<(usize, f64)> = None;
-    for name in stack.names.iter().take(KEYS) {
-        for &group in known.get(name).into_iter().flatten() {
-            if !seen.insert(group) {
-                continue;
-            }
-            let Some(first) = firsts.get(group) else { continue };
-            let likeness = similarity(&first.names, &stack.names) * kinds(first.kind, stack.kind);
-            if likeness >= alike && best.is_none_or(|(_, known)| likeness > known) {
-                best = Some((group, likeness));
+/// A name's number: its hash, for a table of all names would cost more than all else. Among a million names two have
+/// one number with a chance of one in 30 million, and are then taken for one name.
+fn number(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn bit(number: u64) -> u128 {
+    1 << (number % 128)
+}
+
+/// The groups that a new signature may join.
+#[derive(Default)]
+struct Known {
+    /// The first of each, which the others are compared with.
+    firsts: Vec<Stack>,
+    /// Which of them have a name among their innermost; the earliest, which are the likeliest to be large.
+    by_name: HashMap<u64, Vec<usize>>,
+}
+
+impl Known {
+    fn add(&mut self, stack: Stack) {
+        for name in stack.names.iter().take(KEYS) {
+            let list = self.by_name.entry(*name).or_default();
+            if list.len() < CANDIDATES {
+                list.push(self.firsts.len());
             }
         }
+        self.firsts.push(stack);
     }
-    best.map(|(group, _)| group)
+
+    /// The group whose first is most alike, if one is alike enough.
+    fn nearest(&self, stack: &Stack, alike: f64) -> Option<usize> {
+        let mut best: Option<(usize, f64)> = None;
+        for name in stack.names.iter().take(KEYS) {
+            for &group in self.by_name.get(name).into_iter().flatten() {
+                let Some(first) = self.firsts.get(group) else { continue };
+                let least = best.map_or(alike, |(_, known)| known);
+                if stack.likeness_at_most(first) < least {
+                    continue;
+                }
+                let likeness = first.likeness(stack);
+                if likeness >= alike && best.is_none_or(|(_, known)| likeness > known) {
+                    best = Some((group, likeness));
+                }
+            }
+        }
+        best.map(|(group, _)| group)
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@
 //! at least [`FLOOR`] names: a cut-off stack of one name is like no other. So inner names count more than outer ones,
 //! and a name that moved by a frame or two (inlining) counts almost as much as one that did not.
 
+use std::sync::LazyLock;
+
 /// How fast the weight of a name falls with its distance from the blamed function.
 const C: f64 = 0.1;
 /// How fast it falls with the difference of the two distances.
@@ -24,13 +26,36 @@ pub const ALIKE: f64 = 0.75;
 /// The similarity of two stacks, 0 to 1.
 pub fn similarity<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
     let best = best(a, b);
-    let whole: f64 = (0..a.len().min(b.len()).max(FLOOR)).map(|at| weight(at, at)).sum();
-    (best / whole).min(1.0)
+    (best / whole(a.len().min(b.len()))).min(1.0)
+}
+
+/// What [`similarity`] cannot exceed for `a` and a stack that has those of its names that `held` says yes to, where
+/// the shorter of the two has `length` names. Costs much less: no pair is looked at.
+pub fn at_most<T>(a: &[T], length: usize, held: impl Fn(&T) -> bool) -> f64 {
+    // A pair weighs at most what its first has beside itself: O is greater than C.
+    let names = a.iter().enumerate().filter(|(_, name)| held(name));
+    let most: f64 = names.map(|(at, _)| weight(at, at)).sum();
+    // The two sums are rounded by themselves.
+    most / whole(length) + 1e-9
+}
+
+/// What two equal stacks of some length come to.
+fn whole(length: usize) -> f64 {
+    (0..length.max(FLOOR)).map(|at| weight(at, at)).sum()
 }
 
 fn weight(i: usize, j: usize) -> f64 {
+    let known = WEIGHTS.get(i).and_then(|row| row.get(j)).copied();
+    known.unwrap_or_else(|| pair_weight(i, j))
+}
+
+fn pair_weight(i: usize, j: usize) -> f64 {
     (-C * i.min(j) as f64 - O * i.abs_diff(j) as f64).exp()
 }
+
+/// The weights of nearly all pairs that are ever looked at.
+static WEIGHTS: LazyLock<[[f64; 24]; 24]> =
+    LazyLock::new(|| std::array::from_fn(|i| std::array::from_fn(|j| pair_weight(i, j))));
 
 /// The largest sum: the last of [`table`], of which only one row is kept.
 fn best<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
@@ -157,6 +182,8 @@ mod tests {
             let one = similarity(a, b);
             proptest::prop_assert!((0.0..=1.0).contains(&one));
             proptest::prop_assert!((one - similarity(b, a)).abs() < 1e-9);
+            let most = at_most(a, a.len().min(b.len()), |name| b.contains(name));
+            proptest::prop_assert!(one <= most, "{} {}", one, most);
             let whole = table(a, b).last().and_then(|row| row.last()).copied().unwrap_or(0.0);
             proptest::prop_assert_eq!(best(a, b), whole);
             let steps = align(a, b);
