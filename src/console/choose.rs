@@ -29,8 +29,9 @@ pub fn choose(events: &[Event], boot: &Boot) -> Option<usize> {
     let mut chosen = last;
     let mut next = end;
     for (number, event) in events.iter().enumerate().take(last).rev() {
+        // One that came into the middle of another's report may have ended long before that did.
         if !follows(event, next) {
-            break;
+            continue;
         }
         if event.is_deadly() || begins_chain(event) {
             chosen = number;

@@ -2,7 +2,7 @@
 //!
 //! It must not know of dumps: a dump's log reaches it as text like any other.
 //!
-//! The way of a text: [`text`] cuts it into lines and boots, [`line`] takes the prefixes off, [`event`] puts the lines
+//! The way of a text: [`wrap`] joins what a terminal broke, [`text`] cuts it into lines and boots, [`line`] takes the prefixes off, [`event`] puts the lines
 //! about one failure together ([`headline`], [`trace`], [`registers`] and [`banner`] each read one line), [`choose`]
 //! says which event is the crash, [`facts`] makes the record's facts of it.
 
@@ -18,6 +18,7 @@ mod session;
 mod text;
 mod trace;
 mod words;
+mod wrap;
 
 use aho_corasick::Input;
 
@@ -43,6 +44,7 @@ pub fn read(text: &[u8], source: &Source) -> Vec<CrashReport> {
     if session::recognise(&text) {
         return vec![session::read(&text, source)];
     }
+    let text = wrap::joined(&text);
     let text = Text::new(&text);
     let source = Source {
         kind: SourceKind::Console,

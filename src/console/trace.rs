@@ -4,7 +4,7 @@
 
 use crate::addr::VirtAddr;
 use crate::crash::Frame;
-use crate::crash::machinery::is_machinery;
+use crate::crash::machinery::{is_machinery, normalise_symbol};
 
 use super::scan;
 
@@ -241,6 +241,38 @@ fn named(text: &str) -> Option<Frame> {
         machinery: is_machinery(name),
         ..Frame::default()
     })
+}
+
+/// Whether a stack surely goes no further than this frame: the kernel was entered here.
+pub fn ends_a_stack(frame: &Frame) -> bool {
+    const STARTS: [&str; 7] = [
+        "ret_from_",
+        "entry_SYSCALL",
+        "entry_INT80",
+        "el0_",
+        "el0t_",
+        "secondary_startup",
+        "system_call",
+    ];
+    const NAMES: [&str; 12] = [
+        "kernel_thread_helper",
+        "child_rip",
+        "sysenter_do_call",
+        "start_secondary",
+        "common_startup_64",
+        "ret_fast_syscall",
+        "x86_64_start_kernel",
+        "sysret_check",
+        "tracesys",
+        "ia32_sysret",
+        "__do_syscall",
+        "handle_exception",
+    ];
+    frame.reliable
+        && frame.symbol.as_deref().is_some_and(|symbol| {
+            let name = normalise_symbol(symbol);
+            STARTS.iter().any(|start| name.starts_with(start)) || NAMES.contains(&name)
+        })
 }
 
 /// Whether `text` is `file.c:12`.

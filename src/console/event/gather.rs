@@ -9,6 +9,7 @@ use super::super::headline::{self, Class, Headline};
 use super::super::line::{self, Prefix};
 use super::super::registers;
 use super::super::text::{Boot, Text, with_line};
+use super::super::trace;
 use super::Event;
 use super::label::{OTHER_CPU, asked_for, trace_label};
 
@@ -50,14 +51,11 @@ impl Gatherer {
         // Serial consoles put a new message behind what a program was printing: the kernel's part counts by itself.
         if let Some(at) = embedded_time(line.body) {
             let (before, after) = line.body.split_at_checked(at).unwrap_or((line.body, ""));
-            self.message(
-                number,
-                &Prefix {
-                    body: before.trim_end(),
-                    ..*line
-                },
-                marked,
-            );
+            // Who carries a log may put its own time and the sender's name before each line.
+            if !line::is_carriers(before) {
+                let body = before.trim_end();
+                self.message(number, &Prefix { body, ..*line }, marked);
+            }
             let inner = line::split(after);
             let caller = inner.caller.or(line.caller);
             self.message(number, &Prefix { caller, ..inner }, marked);
@@ -87,7 +85,11 @@ impl Gatherer {
     /// The open event that a line belongs to.
     fn owner(&mut self, line: &Prefix<'_>) -> Option<&mut Event> {
         let Some(caller) = line.caller else {
-            return self.open.last_mut();
+            let interrupted = self.interrupted(line);
+            return match interrupted {
+                Some(at) => self.open.get_mut(at),
+                None => self.open.last_mut(),
+            };
         };
         let exact = self.open.iter().rposition(|event| event.caller == Some(caller));
         let at = exact.or_else(|| {
@@ -104,6 +106,15 @@ impl Gatherer {
             event.others.push(caller);
         }
         Some(event)
+    }
+
+    /// The event whose trace another CPU's report came into the middle of: that has no trace of its own yet, so the
+    /// frame cannot be its.
+    fn interrupted(&self, line: &Prefix<'_>) -> Option<usize> {
+        let (latest, before) = self.open.split_last()?;
+        let at = before.iter().rposition(Event::is_in_a_trace)?;
+        let is_frame = || trace::entry(line.body).is_some_and(|entry| entry.frame.is_some());
+        (latest.is_bare() && is_frame()).then_some(at)
     }
 
     fn headline(&mut self, number: usize, line: &Prefix<'_>, headline: Headline) {
@@ -131,10 +142,13 @@ impl Gatherer {
         if headline.class == Class::Panic && self.take_cause(number, line, &headline, message) {
             return;
         }
-        // The same printer begins a new event: its last one has ended.
+        // The same printer begins a new event: its last one has ended. One without a name that comes into the middle of
+        // a trace is another.
         let mut kept = Vec::with_capacity(self.open.len() + 1);
         for event in self.open.drain(..) {
-            let ended = line.caller.is_none() || event.caller.is_none() || event.caller == line.caller;
+            let unnamed = line.caller.is_none() && event.caller.is_none();
+            let goes_on = unnamed && number.saturating_sub(event.last) <= 4 && event.is_in_a_trace();
+            let ended = !goes_on && (line.caller.is_none() || event.caller.is_none() || event.caller == line.caller);
             if ended {
                 push_done(&mut self.done, event)
             } else {
@@ -200,19 +214,8 @@ impl Gatherer {
         if !begins || self.done.len() >= MAX_EVENTS {
             return;
         }
-        let headline = Headline {
-            kind: PanicKind::Unknown,
-            class: Class::Note,
-            detector: None,
-            address: None,
-            access: None,
-            error_code: None,
-            place: None,
-            task: None,
-            cpu: None,
-            fatal: None,
-            weak: true,
-        };
+        let mut headline = Headline::new(PanicKind::Unknown, Class::Note);
+        headline.weak = true;
         let mut event = Event::new(number, line, headline, "");
         event.feed(line);
         self.open.push(event);
@@ -250,11 +253,13 @@ fn name_by_what_follows(events: &mut Vec<Event>) {
     const GAP: usize = 2;
     const SECONDS: f64 = 1.0;
     let belong = |stack: &Event, named: &Event| {
+        let strangers = stack.caller.is_some() && named.caller.is_some() && stack.caller != named.caller;
         let at_once = match (stack.last_seconds, named.seconds) {
             (Some(before), Some(after)) => after - before <= SECONDS,
             _ => true,
         };
-        stack.message.is_empty()
+        !strangers
+            && stack.message.is_empty()
             && stack.has_frames()
             && !named.message.is_empty()
             && !named.has_body()

@@ -1,9 +1,11 @@
 //! Lines → events: everything that the kernel printed about one failure, put together.
 //!
 //! An [`Event`] has its headlines' facts and [`Section`]s: stacks with the registers printed for them. [`gather`] hands
-//! each line to the event that it belongs to, `feed` takes it in there, `label` knows the lines that head a stack. It
+//! each line to the event that it belongs to, `feed` takes it in there (`dumps` and `details` help), `label` knows the lines that head a stack. It
 //! must not know which event killed the machine; that is [`super::choose`]'s work.
 
+mod details;
+mod dumps;
 mod feed;
 mod gather;
 mod label;
@@ -15,7 +17,7 @@ use super::banner::TaskLine;
 use super::headline::{Class, Headline};
 use super::line::{Caller, Prefix};
 use super::registers::Place;
-use super::trace::Mark;
+use super::trace::{self, Mark};
 
 pub use gather::gather;
 
@@ -220,6 +222,21 @@ impl Event {
         if self.sections.len() < MAX_SECTIONS {
             self.sections.push(Section::new(role, of_panic));
         }
+    }
+
+    /// Whether a trace was being printed when the event's last line came, and had not come to its end.
+    fn is_in_a_trace(&self) -> bool {
+        self.sections.last().is_some_and(|section| {
+            let marked_end = section.marks.last() == Some(&(section.frames.len(), Mark::Leave));
+            let open = section.frames.last().is_some_and(|frame| !trace::ends_a_stack(frame));
+            open && !section.closed && !marked_end
+        })
+    }
+
+    /// Whether neither a trace nor registers were begun yet.
+    fn is_bare(&self) -> bool {
+        let begun = |section: &Section| section.labelled || !section.frames.is_empty() || !section.dumps.is_empty();
+        !self.sections.iter().any(begun)
     }
 
     /// Whether a new headline goes on with this event.

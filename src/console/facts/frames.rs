@@ -4,38 +4,11 @@ use crate::crash::Frame;
 
 use super::super::event::{Dump, Event, Section};
 use super::super::registers::Place;
-use super::super::trace::Mark;
+use super::super::trace::{self, Mark};
 
 /// Whether a stack goes down to where the kernel was entered.
 pub fn reaches_the_end(frames: &[Frame]) -> bool {
-    frames.iter().any(|frame| {
-        frame.reliable
-            && frame.symbol.as_deref().is_some_and(|symbol| {
-                let name = crate::crash::normalise_symbol(symbol);
-                name.starts_with("ret_from_")
-                    || name.starts_with("entry_SYSCALL")
-                    || name.starts_with("entry_INT80")
-                    || name.starts_with("el0_")
-                    || name.starts_with("el0t_")
-                    || name.starts_with("secondary_startup")
-                    || name.starts_with("system_call")
-                    || matches!(
-                        name,
-                        "kernel_thread_helper"
-                            | "child_rip"
-                            | "sysenter_do_call"
-                            | "start_secondary"
-                            | "common_startup_64"
-                            | "ret_fast_syscall"
-                            | "x86_64_start_kernel"
-                            | "sysret_check"
-                            | "tracesys"
-                            | "ia32_sysret"
-                            | "__do_syscall"
-                            | "handle_exception"
-                    )
-            })
-    })
+    frames.iter().any(trace::ends_a_stack)
 }
 
 /// A section's frames in the record's normal form: the place that was stopped is a frame of its own, between the

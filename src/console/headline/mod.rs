@@ -64,7 +64,8 @@ pub struct Headline {
 }
 
 impl Headline {
-    fn new(kind: PanicKind, class: Class) -> Self {
+    /// A line of which the kind and the class are known, and nothing else.
+    pub fn new(kind: PanicKind, class: Class) -> Self {
         Headline {
             kind,
             class,
@@ -104,7 +105,7 @@ const FAILURES: &[&str] = &[
 const TRACES: &[&str] = &[
     // What is left of an oops whose headline is cut off.
     "RIP: ", "RIP  [<", "EIP is at", "EIP: 0060", "IP: [<", "Call Trace", "Call trace", "traceback for pid",
-    "PC is at", "pc : ", "NIP [", "Krnl PSW", "epc : ", "Comm: ",
+    "PC is at", "PC: [<", "pc : ", "NIP [", "Krnl PSW", "epc : ", "Comm: ",
     // Facts of the boot.
     "Linux version ", "ommand line: ", "Brought up ", "-- Reboot --", "-- Boot ",
 ];

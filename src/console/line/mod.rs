@@ -1,9 +1,20 @@
 //! One line of kernel text → what the kernel said, and what others put before it.
 //!
-//! Consoles, syslog, journald, dmesg, netconsole and pstore each add their own prefix. This module takes them off; it
-//! must not know what any message means.
+//! Consoles, syslog, journald, dmesg, netconsole and pstore each add their own prefix. This module takes them off:
+//! `daemon` those of who carried the line, `time` the times, `caller` who printed it. It must not know what any message
+//! means.
+
+mod caller;
+mod daemon;
+mod time;
 
 use std::borrow::Cow;
+
+use caller::{caller, vendor_caller};
+use daemon::{daemon_after_time, log_daemon, record};
+use time::{is_month, looks_like_rfc3339, time};
+
+pub use time::plain_time;
 
 /// Who printed a line, where the kernel says so (CONFIG_PRINTK_CALLER): `[ T123]` or `[ C1]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,8 +48,16 @@ pub fn split(line: &str) -> Prefix<'_> {
         body: line,
         ..Prefix::default()
     };
+    // Nearly every line: nothing stands before the kernel's own time.
+    if let Some((seconds, rest)) = plain_time(line) {
+        behind_time(&mut prefix, Some(seconds), rest.strip_prefix(' ').unwrap_or(rest));
+        return prefix;
+    }
     let mut rest = unquoted(line);
-    prefix.body = rest;
+    prefix.body = rest.trim_end();
+    if let Some(record) = record(rest) {
+        return record;
+    }
     if let Some((host, stamp, after)) = log_daemon(rest) {
         prefix.host = host;
         prefix.stamp = stamp;
@@ -52,27 +71,56 @@ pub fn split(line: &str) -> Prefix<'_> {
         prefix.marked = true;
         rest = after;
     }
-    if let Some((seconds, after)) = time(rest) {
-        prefix.marked = true;
+    match time(rest) {
+        Some((seconds, after)) => behind_time(&mut prefix, seconds, after),
+        None => behind_times(&mut prefix, rest),
+    }
+    prefix
+}
+
+/// Whether what stands before the kernel's own time is but the stamp and the sender of who carried the line.
+pub fn is_carriers(before: &str) -> bool {
+    let before = level(before).unwrap_or(before);
+    let mut words = before.split_ascii_whitespace();
+    let dated = words
+        .next()
+        .is_some_and(|word| is_month(word) || looks_like_rfc3339(word));
+    dated && words.count() <= 4
+}
+
+/// What may stand behind a time: another one, where a terminal's log has put its own before the kernel's, and the host.
+fn behind_time<'a>(prefix: &mut Prefix<'a>, seconds: Option<f64>, mut rest: &'a str) {
+    prefix.marked = true;
+    prefix.seconds = seconds;
+    if seconds.is_none()
+        && let Some((seconds, after)) = time(level(rest).unwrap_or(rest))
+    {
         prefix.seconds = seconds;
         rest = after;
-        // journald's short-monotonic form has the host and `kernel:` behind the time.
-        if let Some((host, after)) = daemon_after_time(rest) {
-            prefix.host = Some(host);
+    }
+    // journald's short-monotonic form has the host and `kernel:` behind the time.
+    if let Some((host, after)) = daemon_after_time(rest) {
+        prefix.host = Some(host);
+        rest = after;
+        if let Some((seconds, after)) = time(rest) {
+            prefix.seconds = seconds.or(prefix.seconds);
             rest = after;
-            if let Some((seconds, after)) = time(rest) {
-                prefix.seconds = seconds.or(prefix.seconds);
-                rest = after;
-            }
         }
     }
+    if let Some((caller, after)) = vendor_caller(rest) {
+        prefix.caller = Some(caller);
+        rest = after;
+    }
+    behind_times(prefix, rest);
+}
+
+fn behind_times<'a>(prefix: &mut Prefix<'a>, mut rest: &'a str) {
     if let Some((caller, after)) = caller(rest) {
         prefix.caller = Some(caller);
         rest = after;
     }
     // One blank belongs to the prefix; more is the kernel's own indentation.
     prefix.body = rest.trim_end();
-    prefix
 }
 
 /// The line without ANSI escapes, control characters and what a carriage return left before it. Borrowed where there
@@ -142,59 +190,6 @@ fn without_footnote(line: &str) -> Option<&str> {
     sound.then_some(rest)
 }
 
-/// `Jul 15 05:52:53 cz kernel: ` and its like: (host, RFC 3339 stamp, rest).
-fn log_daemon(line: &str) -> Option<(Option<&str>, Option<&str>, &str)> {
-    // Looked for only where such a prefix can end: a kernel message may quote the word later on.
-    let first = *line.as_bytes().first()?;
-    if !(first.is_ascii_alphanumeric() || first == b'<') {
-        return None;
-    }
-    let window = floor_boundary(line, 120);
-    let at = window.match_indices("kernel").map(|(at, _)| at).find(|at| {
-        let behind = window.as_bytes().get(at + "kernel".len());
-        matches!(behind, Some(b':' | b'['))
-    })?;
-    let (before, after) = (line.get(..at)?, line.get(at + "kernel".len()..)?);
-    if !(before.is_empty() || before.ends_with([' ', '\t', '.', '/'])) {
-        return None;
-    }
-    let rest = match after.strip_prefix(':') {
-        Some(rest) => rest,
-        None => after.strip_prefix('[')?.split_once("]:")?.1,
-    };
-    let rest = rest.strip_prefix(' ').unwrap_or(rest);
-    let before = level(before).unwrap_or(before);
-    let mut words = before.split_ascii_whitespace();
-    let first = words.next();
-    let (stamp, host) = match first {
-        None => (None, None),
-        Some(word) if looks_like_rfc3339(word) => (Some(word), words.next()),
-        // BSD syslog: month, day, time, host. journald may add the year or a weekday: the host is last.
-        Some(word) if is_month(word) => {
-            let host = words.last();
-            (None, host.filter(|host| !host.contains(':') || host.contains('.')))
-        }
-        Some(_) => return (before.contains(':') || before.len() < 60).then_some((None, None, rest)),
-    };
-    Some((host.filter(|host| !host.ends_with(':') && *host != "-"), stamp, rest))
-}
-
-fn is_month(word: &str) -> bool {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    MONTHS.contains(&word)
-}
-
-fn looks_like_rfc3339(word: &str) -> bool {
-    let bytes = word.as_bytes();
-    bytes.len() >= 19
-        && bytes.get(..4).is_some_and(|year| year.iter().all(u8::is_ascii_digit))
-        && bytes.get(4) == Some(&b'-')
-        && matches!(bytes.get(10), Some(b'T' | b' '))
-        && bytes.get(13) == Some(&b':')
-}
-
 /// `** 2499 printk messages dropped ** ` before the message that came through.
 fn dropped_notice(line: &str) -> Option<&str> {
     let (notice, rest) = line.strip_prefix("** ")?.split_once(" ** ")?;
@@ -217,108 +212,8 @@ fn level(line: &str) -> Option<&str> {
     None
 }
 
-/// `[   12.345678] `, the same with its head cut off, or `[Mon Jul 15 05:52:53 2019] `.
-fn time(line: &str) -> Option<(Option<f64>, &str)> {
-    if let Some((seconds, rest)) = plain_time(line) {
-        return Some((Some(seconds), rest.strip_prefix(' ').unwrap_or(rest)));
-    }
-    let (inner, rest) = match line.strip_prefix('[') {
-        Some(inner) => {
-            let close = floor_boundary(inner, 48).find(']')?;
-            (inner.get(..close)?, inner.get(close + 1..)?)
-        }
-        // A copied text may have lost the start of its first line.
-        None if line.as_bytes().first()?.is_ascii_digit() => {
-            let close = floor_boundary(line, 20).find(']')?;
-            (line.get(..close)?, line.get(close + 1..)?)
-        }
-        None => return None,
-    };
-    let rest = rest.strip_prefix(' ').unwrap_or(rest);
-    let inner = inner.trim();
-    // dmesg -d: the time since the line before.
-    if let Some((whole, fraction)) = inner.strip_prefix('+').and_then(|delta| delta.split_once('.'))
-        && (1..=6).contains(&whole.len())
-        && fraction.len() == 6
-        && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
-    {
-        return Some((None, rest));
-    }
-    if let Some((whole, fraction)) = inner.split_once('.')
-        && !whole.is_empty()
-        && whole.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-        if digits == fraction.len() && (3..=9).contains(&digits) {
-            return Some((inner.parse().ok(), rest));
-        }
-        // 5.10+ can print the caller inside of the same brackets on some vendor kernels: `[   12.345678@1]`.
-        let (seconds, tail) = fraction.split_at_checked(digits)?;
-        if digits == 6 && tail.starts_with(['@', ' ']) {
-            return Some((format!("{whole}.{seconds}").parse().ok(), rest));
-        }
-        return None;
-    }
-    // dmesg -T.
-    let mut words = inner.split_ascii_whitespace();
-    let weekday = words.next()?;
-    if ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&weekday) && words.next().is_some_and(is_month) {
-        return Some((None, rest));
-    }
-    looks_like_rfc3339(inner).then_some((None, rest))
-}
-
-/// `[   12.345678]` at the start of a line, as nearly every kernel prints it, and what follows the bracket.
-pub fn plain_time(line: &str) -> Option<(f64, &str)> {
-    let inner = line.strip_prefix('[')?.trim_start_matches(' ');
-    let mut number: u64 = 0;
-    let mut scale: Option<u64> = None;
-    for (at, byte) in inner.bytes().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
-                scale = match scale {
-                    Some(scale) => Some(scale.checked_mul(10)?),
-                    None => None,
-                };
-            }
-            b'.' if at > 0 && scale.is_none() => scale = Some(1),
-            // Both are exact below 2^53, so that the quotient is the number nearest to what is written.
-            b']' => {
-                let scale = scale.filter(|scale| *scale >= 1000 && number < 1 << 53)?;
-                return Some((number as f64 / scale as f64, inner.get(at + 1..)?));
-            }
-            _ => return None,
-        }
-    }
-    None
-}
-
-/// `cz kernel: ` behind a journald time.
-fn daemon_after_time(line: &str) -> Option<(&str, &str)> {
-    let (host, rest) = line.split_once(' ')?;
-    let rest = rest.strip_prefix("kernel: ")?;
-    (!host.is_empty() && host.len() <= 70).then_some((host, rest))
-}
-
-/// `[ T1234] ` or `[    C1] `.
-fn caller(line: &str) -> Option<(Caller, &str)> {
-    let inner = line.strip_prefix('[')?;
-    let close = floor_boundary(inner, 14).find(']')?;
-    let tag = inner.get(..close)?.trim();
-    let rest = inner.get(close + 1..)?;
-    let (kind, number) = tag.split_at_checked(1)?;
-    let number = number.parse().ok()?;
-    let rest = rest.strip_prefix(' ').unwrap_or(rest);
-    match kind {
-        "T" => Some((Caller::Task(number), rest)),
-        "C" => Some((Caller::Cpu(number), rest)),
-        _ => None,
-    }
-}
-
 /// At most the first `limit` bytes of `text`, cut at a character.
-pub fn floor_boundary(text: &str, limit: usize) -> &str {
+fn floor_boundary(text: &str, limit: usize) -> &str {
     let mut end = limit.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -352,6 +247,21 @@ mod tests {
             " [2] Oops: 0002 [#1] SMP",
             "[  +0.000006] Oops: 0002 [#1] SMP",
             "5.979002] Oops: 0002 [#1] SMP",
+            "<12>1 2019-07-15T05:52:53.123456+02:00 cz kernel - - - [   15.979002] Oops: 0002 [#1] SMP",
+            "<1>1 2019-07-15T05:52:53Z cz kernel 0 - [timeQuality tzKnown=\"1\"] Oops: 0002 [#1] SMP",
+            "1,2345,15979002,-;Oops: 0002 [#1] SMP",
+            "1,2345,15979002,-,caller=T173;Oops: 0002 [#1] SMP",
+            "6.1.0-13-amd64,1,2345,15979002,-,ncfrag=0/31;Oops: 0002 [#1] SMP",
+            "2019-07-15T05:52:53,123456+02:00 Oops: 0002 [#1] SMP",
+            "[Jul15 05:52] Oops: 0002 [#1] SMP",
+            "[Mon Jul 15 05:52:53 2019 <    0.000006>] Oops: 0002 [#1] SMP",
+            "[<    0.000006>] Oops: 0002 [#1] SMP",
+            "[2019-07-15 05:52:53] [   15.979002] Oops: 0002 [#1] SMP",
+            "[05:52:53] <1>[   15.979002] Oops: 0002 [#1] SMP",
+            "[05:52:53.123] Oops: 0002 [#1] SMP",
+            "[   15.979002] c7   1827 Oops: 0002 [#1] SMP",
+            "[   15.979002]  [7:    kworker/7:1: 1827] Oops: 0002 [#1] SMP",
+            "[   15.979002] (7)[1827:kworker/7:1]Oops: 0002 [#1] SMP",
         ] {
             assert_eq!(split(line).body, body, "{line}");
         }
@@ -363,6 +273,16 @@ mod tests {
         assert_eq!(prefix.host, Some("cz"));
         assert_eq!(prefix.seconds, Some(20016472.284421));
         assert_eq!(prefix.caller, Some(Caller::Task(173)));
+        let record = split("1,2345,15979002,-,caller=C3;BUG: x");
+        assert_eq!((record.seconds, record.caller), (Some(15.979002), Some(Caller::Cpu(3))));
+        let phone = split("[   38.402878] c7   1827 BUG: x");
+        assert_eq!(
+            (phone.seconds, phone.caller),
+            (Some(38.402878), Some(Caller::Task(1827)))
+        );
+        assert_eq!(split("[   38.402878] c7      0 BUG: x").caller, Some(Caller::Cpu(7)));
+        let dated = split("<1>1 2019-07-15T05:52:53Z cz kernel - - - BUG: x");
+        assert_eq!((dated.host, dated.stamp), (Some("cz"), Some("2019-07-15T05:52:53Z")));
         assert_eq!(
             split("2019-07-15T05:52:53Z cz kernel: x").stamp,
             Some("2019-07-15T05:52:53Z")
@@ -375,6 +295,9 @@ mod tests {
             "[<ffffffff810aca65>] foo+0x5/0x50",
             " [<ffffffff810aca65>] ? foo+0x5/0x50",
             "[ INFO: possible]",
+            "c0 12 words",
+            "1,2,3",
+            "(7)[1827:kworker/7:1]",
         ] {
             assert_eq!(split(line).body, line);
         }

@@ -59,6 +59,12 @@ pub fn other_pointer(text: &str) -> Option<RegisterLine> {
         let (first, values) = rest.split_once(':')?;
         return numbered("r", first.parse().ok()?, values, Some("ppc64"));
     }
+    // m68k
+    if let Some(rest) = text.strip_prefix("PC: ").filter(|rest| rest.starts_with("[<")) {
+        let mut line = start(Some("m68k"));
+        line.place = place(rest);
+        return line.place.is_some().then_some(line);
+    }
     // s390
     if let Some(rest) = text
         .strip_prefix("Krnl PSW : ")

@@ -85,8 +85,8 @@ pub fn parse(body: &str) -> Option<RegisterLine> {
     let text = body.trim();
     let first = *text.as_bytes().first()?;
     match first {
-        b'R' | b'E' | b'C' | b'D' | b'F' | b'K' | b'G' | b'N' | b'L' | b'P' | b'U' | b'M' | b'O' => {}
-        b'a' | b'c' | b'e' | b'f' | b'g' | b'i' | b'l' | b'p' | b'r' | b's' | b't' | b'x' | b'm' => {}
+        b'R' | b'E' | b'C' | b'D' | b'F' | b'K' | b'G' | b'N' | b'L' | b'P' | b'U' | b'M' | b'O' | b'S' => {}
+        b'a' | b'c' | b'd' | b'e' | b'f' | b'g' | b'i' | b'l' | b'p' | b'r' | b's' | b't' | b'x' | b'm' => {}
         b'0'..=b'9' => return s390_continuation(text),
         _ => return None,
     }
@@ -282,6 +282,16 @@ mod tests {
         let nip = parse("NIP [c0000000001d2f5c] .do_fork+0x9c/0x3f0").unwrap();
         assert_eq!(nip.place.unwrap().symbol.as_deref(), Some("do_fork"));
         assert_eq!(value(&parse("GPR04: 1 2 3 4").unwrap(), "r6"), Some(3));
+        let m68k = parse("PC: [<00201d3c>] lab_compare+0x28/0x56").unwrap();
+        assert_eq!((m68k.position, m68k.machine), (Position::Start, Some("m68k")));
+        assert_eq!(m68k.place.unwrap().offset, Some(0x28));
+        let values = parse("SR: 2010  SP: 01199e60  a2: 01152370").unwrap();
+        assert_eq!(
+            (value(&values, "sp"), value(&values, "a2")),
+            (Some(0x119_9e60), Some(0x115_2370))
+        );
+        let values = parse("d0: 00000001    d1: 01013000    d2: 01002790    d3: 00000000").unwrap();
+        assert_eq!(value(&values, "d2"), Some(0x100_2790));
     }
 
     #[test]

@@ -57,9 +57,9 @@ fn register_machine(name: &str) -> Option<bool> {
     const X86_64: [&str; 10] = [
         "RAX", "RDX", "RBP", "RSP", "RCX", "RBX", "RSI", "RDI", "ORIG_RAX", "R10",
     ];
-    const OTHER: [&str; 24] = [
+    const OTHER: [&str; 25] = [
         "R13", "EAX", "ESI", "EDI", "EBP", "ESP", "CS", "DS", "CR0", "CR2", "EFLAGS", "R08", "R8", "sp", "ip", "fp",
-        "gp", "tp", "CFAR", "MSR", "psr", "pstate", "Flags", "s0",
+        "gp", "tp", "CFAR", "MSR", "psr", "pstate", "Flags", "s0", "SR",
     ];
     if X86_64.contains(&name) {
         return Some(true);
@@ -68,7 +68,7 @@ fn register_machine(name: &str) -> Option<bool> {
         return Some(false);
     }
     let (letter, number) = name.split_at_checked(1)?;
-    let numbered = matches!(letter, "x" | "r" | "t" | "s" | "a")
+    let numbered = matches!(letter, "x" | "r" | "t" | "s" | "a" | "d")
         && !number.is_empty()
         && number.len() <= 2
         && number.bytes().all(|byte| byte.is_ascii_digit());

@@ -21,7 +21,8 @@ use code::Disassembly;
 pub fn recognise(text: &str) -> bool {
     // Enough to meet a prompt, a banner or a backtrace of any session.
     const LINES: usize = 4000;
-    let mut keys = 0;
+    // A bit for each key: a log has many lines of one of them (`CPU: 1 PID: …`), a banner one of many.
+    let mut keys: u32 = 0;
     let mut frames = 0;
     for raw in text.lines().take(LINES) {
         let text = raw.trim();
@@ -32,9 +33,11 @@ pub fn recognise(text: &str) -> bool {
         if prompt(raw).is_some() || text.starts_with("[exception RIP: ") || backtrace::header(text).is_some() {
             return true;
         }
-        keys += usize::from(tables::KEYS.iter().any(|key| tables::value(text, key).is_some()));
+        if let Some(key) = tables::KEYS.iter().position(|key| tables::value(text, key).is_some()) {
+            keys |= 1 << key;
+        }
         frames += usize::from(backtrace::frame(text).is_some());
-        if keys >= 4 || frames >= 2 {
+        if keys.count_ones() >= 4 || frames >= 2 {
             return true;
         }
     }

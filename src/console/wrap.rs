@@ -1,0 +1,116 @@
+//! A text that a terminal broke at its right edge → the lines as they were.
+//!
+//! It must not know what lines mean, only which of them a kernel's prefix begins.
+
+use std::borrow::Cow;
+
+use super::line;
+
+/// So much of a text's end is looked at to see whether it is broken: crashes stand there.
+const WINDOW: usize = 256 << 10;
+/// Terminals' widths.
+const WIDTHS: std::ops::RangeInclusive<usize> = 60..=240;
+/// So many lines must go on on the next one; but one will do at the width that nearly all terminals have.
+const LEAST: usize = 3;
+const USUAL: usize = 80;
+
+/// The text with its broken lines joined. As it is, where no width is found at which it would have been broken.
+pub fn joined(text: &str) -> Cow<'_, str> {
+    let Some(width) = width(text) else {
+        return Cow::Borrowed(text);
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut full = false;
+    for (number, raw) in text.split('\n').enumerate() {
+        if number > 0 && !(full && !is_beginning(raw)) {
+            out.push('\n');
+        }
+        let raw = raw.trim_end_matches('\r');
+        full = raw.chars().count() == width;
+        out.push_str(raw);
+    }
+    Cow::Owned(out)
+}
+
+/// The width of the terminal that broke a text: no line is longer, lines as long go on on the next one nearly always,
+/// and others hardly ever do.
+fn width(text: &str) -> Option<usize> {
+    let mut start = text.len().saturating_sub(WINDOW);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let window = text.get(start..)?;
+    let longest = window.lines().map(str::len).max()?;
+    // A character has one to four bytes: nearly all texts have nothing else than ones of one.
+    if !(*WIDTHS.start()..=*WIDTHS.end() * 4).contains(&longest) {
+        return None;
+    }
+    let width = window.lines().map(|line| line.chars().count()).max()?;
+    if !WIDTHS.contains(&width) {
+        return None;
+    }
+    let (mut full, mut broken, mut others, mut odd) = (0, 0, 0, 0);
+    let mut lines = window.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(next) = lines.peek() else { break };
+        let goes_on = !next.is_empty() && !is_beginning(next);
+        if line.chars().count() == width {
+            full += 1;
+            broken += usize::from(goes_on);
+        } else {
+            others += 1;
+            odd += usize::from(goes_on);
+        }
+    }
+    // A line with three registers of x86-64 is as long, and whole.
+    let enough = width == USUAL && broken > 0 || broken >= LEAST && broken * 10 >= full * 9;
+    (enough && odd * 5 <= others).then_some(width)
+}
+
+/// Whether a line begins as a kernel's do: with a time, a level or what carried it.
+fn is_beginning(raw: &str) -> bool {
+    line::split(&line::clean(raw)).marked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: &str = "[   12.000001] Code: 48 89 df e8 00 00 00 00 48 8b 43 08 48 85 c0 74 05 48 8b 40 10 c3 <0f> 0b";
+
+    fn broken(lines: &[&str], width: usize) -> String {
+        let mut out = String::new();
+        for line in lines {
+            for piece in line.as_bytes().chunks(width) {
+                out.push_str(&String::from_utf8_lossy(piece));
+                out.push('\n');
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn lines_broken_at_the_edge_are_joined() {
+        let lines = [LONG, "[   12.000002] short", LONG, LONG, "[   12.000003] end"];
+        for width in [60, 80] {
+            assert_eq!(joined(&broken(&lines, width)), lines.join("\n") + "\n", "{width}");
+        }
+    }
+
+    #[test]
+    fn other_texts_stay_as_they_are() {
+        let whole = [LONG, "[   12.000002] short", LONG, LONG, "[   12.000003] end"].join("\n");
+        let bare = whole.replace("[   12.00000", "");
+        for text in [whole.as_str(), &bare, "", "\n\n", "one line"] {
+            assert!(matches!(joined(text), Cow::Borrowed(_)), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_is_lost(text in "(\\[    1.000000\\] |)[a-zé ]{55,65}\n(\\[    1.000000\\] [a-z]{60,70}\n|[a-z]{0,70}\r?\n){0,9}") {
+            let kept = |text: &str| text.replace(['\n', '\r'], "");
+            proptest::prop_assert_eq!(kept(&joined(&text)), kept(&text));
+        }
+    }
+}
