@@ -40,7 +40,7 @@ const EARLIER: usize = 200;
 ///
 /// Never fails: bytes that are no UTF-8 are read around, whatever makes no sense is left out.
 pub fn read(text: &[u8], source: &Source) -> Vec<CrashReport> {
-    let text = String::from_utf8_lossy(text);
+    let text = text::of_bytes(text);
     if session::recognise(&text) {
         return vec![session::read(&text, source)];
     }
@@ -58,7 +58,7 @@ pub fn read(text: &[u8], source: &Source) -> Vec<CrashReport> {
 
 /// Whether a part of a text names a failure, for one who cannot keep the whole.
 pub fn may_tell(part: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(part);
+    let text = text::of_bytes(part);
     let words = headline::PREFILTER.over(text.len());
     let mut at = 0;
     while let Some(hit) = words.find(Input::new(text.as_ref()).range(at..)) {
@@ -96,13 +96,8 @@ pub fn read_dump_log(log: &str, source: &Source) -> CrashReport {
 fn read_boot(text: &Text<'_>, boot: &Boot, source: Source) -> CrashReport {
     let mut report = CrashReport::new(source);
     let begins = read_system(&mut report, text, boot);
-    let events = event::gather(text, boot);
+    let mut events = event::gather(text, boot);
     let chosen = choose::choose(&events, boot);
-    if let Some(event) = chosen.and_then(|at| events.get(at)) {
-        facts::fill(&mut report, event);
-    } else if let Some(event) = choose::bare_stack(&events).and_then(|at| events.get(at)) {
-        facts::fill_stack(&mut report, event);
-    }
     // Lines behind the crash may be a capture kernel's.
     let end = chosen
         .and_then(|at| events.get(at))
@@ -110,6 +105,11 @@ fn read_boot(text: &Text<'_>, boot: &Boot, source: Source) -> CrashReport {
         .and_then(|event| event.last_seconds);
     report.system.uptime_seconds = end.or(boot.last_seconds);
     report.log = Some(log(text, boot, &events, chosen, begins));
+    if let Some(event) = chosen.and_then(|at| events.get_mut(at)) {
+        facts::fill(&mut report, event);
+    } else if let Some(event) = choose::bare_stack(&events).and_then(|at| events.get_mut(at)) {
+        facts::fill_stack(&mut report, event);
+    }
     complete(&mut report);
     report
 }

@@ -2,12 +2,21 @@
 //!
 //! It must not know what a line means beyond "a boot begins here".
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use aho_corasick::Input;
 
 use super::headline::PREFILTER;
 use super::line::{self, Prefix};
+
+/// Bytes as text; what is no UTF-8 is read around. Nearly all is, which is told much faster than it is mended.
+pub fn of_bytes(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
+}
 
 /// A text and where its lines begin.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ pub fn joined(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     let mut full = false;
     for (number, raw) in text.split('\n').enumerate() {
-        if number > 0 && !(full && !is_beginning(raw)) {
+        if number > 0 && (!full || is_beginning(raw)) {
             out.push('\n');
         }
         let raw = raw.trim_end_matches('\r');
@@ -49,22 +49,20 @@ fn width(text: &str) -> Option<usize> {
     if !WIDTHS.contains(&width) {
         return None;
     }
-    let (mut full, mut broken, mut others, mut odd) = (0, 0, 0, 0);
-    let mut lines = window.lines().peekable();
-    while let Some(line) = lines.next() {
-        let Some(next) = lines.peek() else { break };
-        let goes_on = !next.is_empty() && !is_beginning(next);
-        if line.chars().count() == width {
-            full += 1;
-            broken += usize::from(goes_on);
-        } else {
-            others += 1;
-            odd += usize::from(goes_on);
-        }
-    }
-    // A line with three registers of x86-64 is as long, and whole.
+    let pairs = || window.lines().zip(window.lines().skip(1));
+    let is_full = |line: &str| line.len() >= width && line.chars().count() == width;
+    let goes_on = |next: &str| !next.is_empty() && !is_beginning(next);
+    // Only the lines of that length are looked at closely, which are few: nearly all texts end here.
+    let full = pairs().filter(|(line, _)| is_full(line)).count();
+    let broken = pairs().filter(|(line, next)| is_full(line) && goes_on(next)).count();
+    // A line with three registers of x86-64 is as long as most terminals are wide, and whole.
     let enough = width == USUAL && broken > 0 || broken >= LEAST && broken * 10 >= full * 9;
-    (enough && odd * 5 <= others).then_some(width)
+    if !enough {
+        return None;
+    }
+    let others = pairs().filter(|(line, _)| !is_full(line));
+    let odd = others.clone().filter(|(_, next)| goes_on(next)).count();
+    (odd * 5 <= others.count()).then_some(width)
 }
 
 /// Whether a line begins as a kernel's do: with a time, a level or what carried it.

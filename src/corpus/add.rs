@@ -5,6 +5,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Expectation;
 use crate::capsule;
@@ -186,7 +187,7 @@ fn excerpt(
         let kept = head.iter().filter(|line| HEAD.iter().any(|mark| contains(line, mark)));
         let short: Vec<u8> = kept.chain(lines.get(from..)?).copied().flatten().copied().collect();
         let input = Input {
-            content: Content::Text(short.clone().into()),
+            content: Content::Text(Arc::new(short.clone())),
             ..part.clone()
         };
         let report = extract::extract(&[input], Depth::default())

@@ -74,7 +74,8 @@ pub enum Content {
     /// A dump in a format that [`crate::dump`] reads.
     Dump(Arc<dyn ReadAt>),
     /// Text: kernel messages, a `crash` session, a report's JSON. Mostly UTF-8, but any 8-bit code may come.
-    Text(Arc<[u8]>),
+    /// A vector, so that a large one need not be copied to be shared.
+    Text(Arc<Vec<u8>>),
 }
 
 /// One opened input.

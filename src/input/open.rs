@@ -271,7 +271,7 @@ impl Opening<'_> {
         if sniff::is_utf16(&text) {
             text = from_utf16(&text).into_bytes();
         }
-        (Content::Text(text.into()), cut_short)
+        (Content::Text(Arc::new(text)), cut_short)
     }
 
     fn head_of(&self, source: &CountedFile, size: usize) -> Result<Vec<u8>, InputError> {

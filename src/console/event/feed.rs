@@ -32,12 +32,12 @@ impl Event {
             self.reading_modules = false;
             self.modules_complete = true;
         }
-        if self.reading_stack {
-            if let Some(words) = stack_words(text) {
-                self.stack_words
-                    .extend(words.into_iter().take(64usize.saturating_sub(self.stack_words.len())));
-                return true;
-            }
+        if self.reading_stack
+            && let Some(words) = stack_words(text)
+        {
+            self.stack_words
+                .extend(words.into_iter().take(64usize.saturating_sub(self.stack_words.len())));
+            return true;
         }
         if let Some(next) = self.next_place
             && let Some(place) = registers::place(text)

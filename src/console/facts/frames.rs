@@ -11,10 +11,9 @@ pub fn reaches_the_end(frames: &[Frame]) -> bool {
     frames.iter().any(trace::ends_a_stack)
 }
 
-/// A section's frames in the record's normal form: the place that was stopped is a frame of its own, between the
+/// The frames of a section in the record's normal form: the place that was stopped is a frame of its own, between the
 /// machinery and its caller.
-pub fn normal_form(section: &Section, head: Option<&Dump>, event: &Event) -> Vec<Frame> {
-    let mut frames = section.frames.clone();
+pub fn normal_form(mut frames: Vec<Frame>, section: &Section, head: Option<&Dump>, event: &Event) -> Vec<Frame> {
     // Where an exception or interrupt below stopped: from the outermost in, so that the numbers stay right.
     let mut inner_places = Vec::new();
     for dump in section.dumps.iter().rev().filter(|dump| dump.is_kernel()) {

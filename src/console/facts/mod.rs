@@ -25,14 +25,18 @@ pub use kind::kind_from_stack;
 /// The first page: an address in it is NULL plus a member's offset.
 const FIRST_PAGE: u64 = 4096;
 
-/// Puts what an event says into a report.
-pub fn fill(report: &mut CrashReport, event: &Event) {
+/// Puts what an event says into a report. Its stacks and modules go over to it.
+pub fn fill(report: &mut CrashReport, event: &mut Event) {
     let (stack, watcher) = stacks(event);
+    let frames = take_frames(event, stack);
+    let watchers = take_frames(event, watcher);
+    let modules = std::mem::take(&mut event.modules);
+    let event = &*event;
     let dump = fault_dump(event, stack);
     report.panic = Some(panic(event, dump));
     report.fault = fault(event, dump);
     if let Some(section) = stack.and_then(|at| event.sections.get(at)) {
-        report.frames = normal_form(section, dump.filter(|dump| dump.before_frame.is_none()), event);
+        report.frames = normal_form(frames, section, dump.filter(|dump| dump.before_frame.is_none()), event);
         report.stack = Some(Stack {
             source: StackSource::Log,
             complete: reaches_the_end(&report.frames),
@@ -54,7 +58,7 @@ pub fn fill(report: &mut CrashReport, event: &Event) {
     name_by_history(report, event);
     report.task = task(event, stack);
     if let Some(section) = watcher.and_then(|at| event.sections.get(at)) {
-        part_subject(report, event, section);
+        part_subject(report, event, section, watchers);
     }
     if let Some(text) = event
         .sections
@@ -66,7 +70,7 @@ pub fn fill(report: &mut CrashReport, event: &Event) {
         report.taint_text = Some(text.to_owned()).filter(|text| !text.is_empty());
     }
     if event.modules_listed {
-        report.modules = event.modules.clone();
+        report.modules = modules;
         report.modules_complete = event.modules_complete;
     }
     if let Some((hardware, bios)) = &event.hardware {
@@ -81,8 +85,17 @@ pub fn fill(report: &mut CrashReport, event: &Event) {
     }
 }
 
+fn take_frames(event: &mut Event, section: Option<usize>) -> Vec<Frame> {
+    match section.and_then(|at| event.sections.get_mut(at)) {
+        // Looked at again for what it tells of the past.
+        Some(section) if section.role == Role::History => section.frames.clone(),
+        Some(section) => std::mem::take(&mut section.frames),
+        None => Vec::new(),
+    }
+}
+
 /// Puts a stack that names no failure into a report: frames and task, no crash.
-pub fn fill_stack(report: &mut CrashReport, event: &Event) {
+pub fn fill_stack(report: &mut CrashReport, event: &mut Event) {
     fill(report, event);
     report.panic = None;
     report.fault = None;
@@ -108,13 +121,13 @@ fn name_by_history(report: &mut CrashReport, event: &Event) {
 }
 
 /// The event is about another task than the one that panicked: the record's frames are the latter's.
-fn part_subject(report: &mut CrashReport, event: &Event, watcher: &Section) {
+fn part_subject(report: &mut CrashReport, event: &Event, watcher: &Section, frames: Vec<Frame>) {
     let task = event.headline.task.as_ref().map(|(comm, pid)| Task {
         pid: *pid,
         comm: Some(comm.clone()),
         ..Task::default()
     });
-    let frames = normal_form(watcher, None, event);
+    let frames = normal_form(frames, watcher, None, event);
     let complete = reaches_the_end(&frames);
     report.subject = Some(Subject {
         task,

@@ -26,17 +26,24 @@ pub fn recognise(text: &str) -> bool {
     let mut frames = 0;
     for raw in text.lines().take(LINES) {
         let text = raw.trim();
-        // What is looked for begins with a letter in capitals, `crash`, `[` or `#`: nearly no line of a log does.
-        if !text.starts_with(|first: char| matches!(first, 'A'..='Z' | 'c' | '[' | '#')) {
-            continue;
-        }
-        if prompt(raw).is_some() || text.starts_with("[exception RIP: ") || backtrace::header(text).is_some() {
+        // What is looked for tells itself by its first byte from nearly every line of a log.
+        let sure = match text.as_bytes().first() {
+            Some(b'c') => prompt(raw).is_some(),
+            Some(b'[') => text.starts_with("[exception RIP: "),
+            Some(b'P') => backtrace::header(text).is_some(),
+            _ => false,
+        };
+        if sure {
             return true;
         }
-        if let Some(key) = tables::KEYS.iter().position(|key| tables::value(text, key).is_some()) {
-            keys |= 1 << key;
+        match text.as_bytes().first() {
+            Some(b'A'..=b'Z') => {
+                let key = tables::KEYS.iter().position(|key| tables::value(text, key).is_some());
+                keys |= key.map_or(0, |key| 1 << key);
+            }
+            Some(b'#') => frames += usize::from(backtrace::frame(text).is_some()),
+            _ => {}
         }
-        frames += usize::from(backtrace::frame(text).is_some());
         if keys.count_ones() >= 4 || frames >= 2 {
             return true;
         }
