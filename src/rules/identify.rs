@@ -135,17 +135,18 @@ pub fn identify_counted(
     probe: Option<&dyn Probe>,
     stats: Option<&Stats>,
 ) -> Identification {
-    let began = Instant::now();
-    let candidates = base.index().candidates(report);
-    if let Some(stats) = stats {
+    let began = stats.map(|_| Instant::now());
+    let mut context = Context::new(report, probe);
+    let candidates = context.candidates(base.index());
+    if let (Some(stats), Some(began)) = (stats, began) {
         stats.searched(began.elapsed());
     }
-    among(base, &candidates, report, probe, stats)
+    among(base, &candidates, &context, stats)
 }
 
 /// Names the crash by asking every rule: what [`identify`] must agree with.
 pub fn identify_naively(base: &KnowledgeBase, report: &CrashReport, probe: Option<&dyn Probe>) -> Identification {
-    among(base, base.index().in_force(), report, probe, None)
+    among(base, base.index().in_force(), &Context::new(report, probe), None)
 }
 
 /// A rule whose signature holds, before anything is said about it: most are folded under a better one.
@@ -165,24 +166,17 @@ struct Found<'b> {
 /// missing, then by how much is there.
 type Nearness = (bool, bool, usize, Reverse<usize>);
 
-fn among(
-    base: &KnowledgeBase,
-    candidates: &[usize],
-    report: &CrashReport,
-    probe: Option<&dyn Probe>,
-    stats: Option<&Stats>,
-) -> Identification {
-    let context = Context::new(report, probe);
+fn among(base: &KnowledgeBase, candidates: &[usize], context: &Context<'_>, stats: Option<&Stats>) -> Identification {
     let mut found = Vec::new();
     let mut close = Vec::new();
     for &at in candidates {
         let Some(loaded) = base.rules().get(at) else { continue };
-        let began = Instant::now();
-        let answer = holds(&loaded.rule().matches, &context);
+        let began = stats.map(|_| Instant::now());
+        let answer = holds(&loaded.rule().matches, context);
         match answer {
             Answer::Yes => {
-                let affected = standing_of(loaded.rule(), &context);
-                let confirm = confirming(loaded.rule(), &context);
+                let affected = standing_of(loaded.rule(), context);
+                let confirm = confirming(loaded.rule(), context);
                 found.push(Found {
                     at,
                     loaded,
@@ -193,12 +187,12 @@ fn among(
                     folded: Vec::new(),
                 });
             }
-            Answer::Unknown if tells(&loaded.rule().matches, &context) => {
-                close.push((nearness(loaded, &context), at, loaded))
+            Answer::Unknown if tells(&loaded.rule().matches, context) => {
+                close.push((nearness(loaded, context), at, loaded))
             }
             Answer::Unknown | Answer::No => {}
         }
-        if let Some(stats) = stats {
+        if let (Some(stats), Some(began)) = (stats, began) {
             stats.asked(at, answer.is_yes(), began.elapsed());
         }
     }
@@ -210,12 +204,12 @@ fn among(
     });
     fold(base, &mut found);
     found.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    let matches: Vec<Match> = found.into_iter().map(|found| verdict(found, &context)).collect();
+    let matches: Vec<Match> = found.into_iter().map(|found| verdict(found, context)).collect();
     close.sort_by(|(a, _, a_rule), (b, _, b_rule)| (a, a_rule.id()).cmp(&(b, b_rule.id())));
     let near = close.into_iter().take(MAX_NEAR);
     Identification {
         matches,
-        near: near.map(|(_, _, loaded)| nearly(loaded, &context)).collect(),
+        near: near.map(|(_, _, loaded)| nearly(loaded, context)).collect(),
     }
 }
 

@@ -41,10 +41,29 @@ struct Texts {
     rules: Vec<Vec<u32>>,
     /// Where each literal of a pack's rule stands.
     places: HashMap<String, usize>,
+    /// Where the literals of shipped rules begin, which are in order; behind those of packs.
+    shipped_from: usize,
     /// Built when there is much to search. `None` inside: too large, so that every rule must be asked.
     automaton: OnceLock<Option<AhoCorasick>>,
+    /// As `automaton`, built when there is very much: it reads several times faster and takes as many times longer to make.
+    table: OnceLock<Option<AhoCorasick>>,
     /// Bytes searched so far, times literals.
     searched: AtomicUsize,
+}
+
+/// The literals that a search found.
+#[derive(Debug)]
+pub struct Hits<'i> {
+    texts: &'i Texts,
+    /// By the literal's place; empty where the search could not tell.
+    seen: Vec<bool>,
+}
+
+impl Hits<'_> {
+    /// Whether what was searched holds a literal; `None` for one that was not looked for.
+    pub fn holds(&self, literal: &str) -> Option<bool> {
+        self.seen.get(self.texts.place(literal)?).copied()
+    }
 }
 
 impl Texts {
@@ -59,52 +78,84 @@ impl Texts {
         }
     }
 
-    /// Adds a literal of shipped rules. Each comes once; should a pack's rule have it, too, it is found twice.
+    /// Where a literal stands.
+    fn place(&self, literal: &str) -> Option<usize> {
+        let shipped = self.literals.get(self.shipped_from..).unwrap_or_default();
+        match shipped.binary_search_by(|known| known.as_ref().cmp(literal)) {
+            Ok(at) => Some(self.shipped_from + at),
+            Err(_) => self.places.get(literal).copied(),
+        }
+    }
+
+    /// Adds a literal of shipped rules, in order. Each comes once; should a pack's rule have it, too, it is found twice.
     fn add_shipped(&mut self, literal: &'static str, rules: impl Iterator<Item = u32>) {
         self.literals.push(Cow::Borrowed(literal));
         self.rules.push(rules.collect());
     }
 
-    /// Calls `found` with the rules of every literal that one of the lines holds.
-    fn search<'t>(&self, lines: impl Iterator<Item = &'t str>, found: &mut dyn FnMut(&[u32])) {
-        /// From so many bytes times literals on an automaton is worth being built: it takes as long as searching these.
-        const WORTH_IT: usize = 256 << 10;
-        if self.literals.is_empty() {
-            return;
-        }
-        let lines: Vec<&str> = lines.collect();
-        let bytes: usize = lines.iter().map(|line| line.len()).sum();
-        let work = bytes.saturating_mul(self.literals.len());
-        if self.searched.fetch_add(work, Ordering::Relaxed).saturating_add(work) < WORTH_IT {
-            for (literal, rules) in self.literals.iter().zip(&self.rules) {
-                if lines.iter().any(|line| line.contains(&**literal)) {
-                    found(rules);
-                }
-            }
-            return;
-        }
-        // A full table would search a little faster, and takes longer to build than most reports take to search.
-        let build = || {
-            AhoCorasick::builder()
-                .kind(Some(AhoCorasickKind::ContiguousNFA))
-                .build(self.literals.iter().map(|literal| literal.as_bytes()))
-        };
-        let automaton = self.automaton.get_or_init(|| build().ok());
-        let Some(automaton) = automaton else {
-            return self.rules.iter().for_each(|rules| found(rules));
-        };
+    /// Calls `found` with the rules of every literal that one of the texts holds; says which literals these are.
+    fn search<'t>(&self, texts: impl Iterator<Item = &'t str>, found: &mut dyn FnMut(&[u32])) -> Hits<'_> {
         let mut seen = vec![false; self.literals.len()];
-        for line in lines {
-            for hit in automaton.find_overlapping_iter(line) {
-                let place = hit.pattern().as_usize();
-                if let Some(seen) = seen.get_mut(place)
-                    && !std::mem::replace(seen, true)
-                {
-                    found(self.rules.get(place).map(Vec::as_slice).unwrap_or_default());
+        if self.literals.is_empty() {
+            return Hits { texts: self, seen };
+        }
+        let texts: Vec<&str> = texts.collect();
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        match self.automaton(bytes.saturating_mul(self.literals.len())) {
+            Way::EachByItself => {
+                for (literal, seen) in self.literals.iter().zip(&mut seen) {
+                    *seen = texts.iter().any(|text| text.contains(&**literal));
                 }
             }
+            Way::All(Some(automaton)) => {
+                for text in texts {
+                    for hit in automaton.find_overlapping_iter(text) {
+                        if let Some(seen) = seen.get_mut(hit.pattern().as_usize()) {
+                            *seen = true;
+                        }
+                    }
+                }
+            }
+            Way::All(None) => {
+                self.rules.iter().for_each(|rules| found(rules));
+                seen.clear();
+            }
+        }
+        let hit = self.rules.iter().zip(&seen).filter(|(_, seen)| **seen);
+        hit.for_each(|(rules, _)| found(rules));
+        Hits { texts: self, seen }
+    }
+
+    /// How to search, given that it takes so much work: bytes times literals.
+    fn automaton(&self, work: usize) -> Way<'_> {
+        /// From here on an automaton is worth being built: it takes as long as searching so much.
+        const WORTH_IT: usize = 256 << 10;
+        /// From here on it is a full table, which takes longer to build than most reports take to search.
+        const WORTH_A_TABLE: usize = 1 << 30;
+        let searched = self.searched.fetch_add(work, Ordering::Relaxed).saturating_add(work);
+        let build = |kind| {
+            let literals = self.literals.iter().map(|literal| literal.as_bytes());
+            AhoCorasick::builder().kind(Some(kind)).build(literals).ok()
+        };
+        if searched < WORTH_IT {
+            Way::EachByItself
+        } else if searched < WORTH_A_TABLE {
+            Way::All(
+                (self.automaton)
+                    .get_or_init(|| build(AhoCorasickKind::ContiguousNFA))
+                    .as_ref(),
+            )
+        } else {
+            let table = self.table.get_or_init(|| build(AhoCorasickKind::DFA)).as_ref();
+            Way::All(table.or_else(|| self.automaton.get()?.as_ref()))
         }
     }
+}
+
+/// A way to search for literals.
+enum Way<'t> {
+    EachByItself,
+    All(Option<&'t AhoCorasick>),
 }
 
 impl Index {
@@ -172,6 +223,7 @@ impl Index {
             return;
         }
         for (group, texts) in [(PANIC, &mut self.panic), (LOG, &mut self.log)] {
+            texts.shipped_from = texts.literals.len();
             for (literal, rules) in SHIPPED.names(group) {
                 texts.add_shipped(literal, rules.filter_map(|number| place_of(&self.places, number)));
             }
@@ -199,8 +251,14 @@ impl Index {
         &self.in_force
     }
 
-    /// The rules that may match or nearly match, ascending.
-    pub fn candidates(&self, report: &CrashReport) -> Vec<usize> {
+    /// The rules that may match or nearly match, ascending, and what the log holds of what they look for there.
+    /// `log` is the text that predicates over the log look at, `panic` the lines that those over the panic do.
+    pub fn candidates<'t>(
+        &self,
+        report: &CrashReport,
+        panic: impl Iterator<Item = &'t str>,
+        log: &str,
+    ) -> (Vec<usize>, Hits<'_>) {
         let mut hits = vec![0u8; self.required.len()];
         let mut touched: Vec<u32> = self.open.clone();
         let mut definite = 0;
@@ -225,28 +283,15 @@ impl Index {
         for symbol in frames().filter_map(|frame| frame.symbol.as_deref()) {
             self.look_up(FRAMES, symbol, &mut |rules| hit(FRAMES, rules));
         }
-        if let Some(panic) = &report.panic {
-            if panic.message.is_some() {
-                definite |= PANIC;
-            }
-            let fatal = panic
-                .fatal
-                .as_ref()
-                .map(|fatal| format!("Kernel panic - not syncing: {fatal}"));
-            let lines = panic.message.as_deref().into_iter().chain(fatal.as_deref());
-            self.panic.search(lines, &mut |rules| hit(PANIC, rules));
+        if report.panic.as_ref().is_some_and(|panic| panic.message.is_some()) {
+            definite |= PANIC;
         }
-        if let Some(log) = &report.log {
-            if log.complete {
-                definite |= LOG;
-            }
-            let titles = log.earlier.iter().map(|event| event.title.as_str());
-            let lines: Vec<&str> = log.tail.iter().map(String::as_str).chain(titles).collect();
-            // One long search costs less than many short ones.
-            let text = lines.join("\n");
-            self.log
-                .search(std::iter::once(text.as_str()), &mut |rules| hit(LOG, rules));
+        self.panic.search(panic, &mut |rules| hit(PANIC, rules));
+        if report.log.as_ref().is_some_and(|log| log.complete) {
+            definite |= LOG;
         }
+        // One long search costs less than many short ones.
+        let found = (self.log).search(std::iter::once(log), &mut |rules| hit(LOG, rules));
         let kind = report.panic.as_ref().map_or(PanicKind::Unknown, |panic| panic.kind);
         let kind = if kind == PanicKind::Unknown {
             u64::MAX
@@ -268,7 +313,7 @@ impl Index {
             .collect();
         candidates.sort_unstable();
         candidates.dedup();
-        candidates
+        (candidates, found)
     }
 }
 

@@ -69,7 +69,7 @@ impl KnowledgeBase {
 
     /// The rules that may match or nearly match a report, by their place in [`KnowledgeBase::rules`]: those that are asked.
     pub fn candidates(&self, report: &CrashReport) -> Vec<usize> {
-        self.index.candidates(report)
+        super::evaluate::Context::new(report, None).candidates(&self.index)
     }
 
     pub(super) fn index(&self) -> &Index {

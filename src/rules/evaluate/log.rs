@@ -7,21 +7,14 @@ fn fits(patterns: &OneOrMany<Pattern>, line: &str) -> bool {
     patterns.iter().any(|pattern| pattern.fits(line))
 }
 
-/// The line that names the failure, and the line that stopped the machine, where there is one of its own.
-fn panic_lines(context: &Context<'_>) -> (Option<String>, Option<String>) {
-    let Some(panic) = &context.report.panic else {
-        return (None, None);
-    };
-    let fatal = panic
-        .fatal
-        .as_ref()
-        .map(|fatal| format!("Kernel panic - not syncing: {fatal}"));
-    (panic.message.clone(), fatal)
-}
-
 pub(super) fn panic(patterns: &OneOrMany<Pattern>, context: &Context<'_>) -> Answer {
-    let (message, fatal) = panic_lines(context);
-    if message.iter().chain(&fatal).any(|line| fits(patterns, line)) {
+    let (message, fatal) = &context.panic_lines;
+    if message
+        .iter()
+        .copied()
+        .chain(fatal.as_deref())
+        .any(|line| fits(patterns, line))
+    {
         return Answer::Yes;
     }
     // Without the message the line that would fit may be the one that was cut off.
@@ -29,8 +22,14 @@ pub(super) fn panic(patterns: &OneOrMany<Pattern>, context: &Context<'_>) -> Ans
 }
 
 pub(super) fn found_panic(context: &Context<'_>) -> Option<String> {
-    let (message, fatal) = panic_lines(context);
-    message.or(fatal)
+    let (message, fatal) = &context.panic_lines;
+    message.map(str::to_owned).or_else(|| fatal.clone())
+}
+
+/// Whether no line of the log can fit.
+fn hopeless(test: &LogLong, context: &Context<'_>) -> bool {
+    let may_fit = |pattern: &Pattern| pattern.may_fit(|literal| context.log_holds(literal));
+    !test.regex.iter().any(may_fit)
 }
 
 /// The lines that are looked at, and whether no other would count.
@@ -48,8 +47,7 @@ pub(super) fn log(test: &LogLong, context: &Context<'_>) -> Answer {
     let Some((lines, complete)) = scope(test, context) else {
         return Answer::Unknown;
     };
-    let text = context.log_text();
-    let hopeless = test.regex.iter().all(|pattern| !pattern.may_fit(text));
+    let hopeless = hopeless(test, context);
     let lines = if hopeless { &[] } else { lines };
     let Some(count) = test.count else {
         let there = lines.iter().any(|line| fits(&test.regex, line))
@@ -84,6 +82,9 @@ fn earlier<'c>(test: &LogLong, context: &'c Context<'_>) -> Option<&'c str> {
 
 pub(super) fn found(test: &LogLong, context: &Context<'_>) -> Option<String> {
     let (lines, _) = scope(test, context)?;
+    if hopeless(test, context) {
+        return None;
+    }
     let last = lines
         .iter()
         .rev()

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use leaf::Leaf;
 
 use super::answer::Answer;
+use super::index::{Hits, Index};
 use super::schema::{Block, Fit, Symbol};
 use crate::crash::{CrashReport, Frame, PanicKind, Probe};
 
@@ -29,8 +30,12 @@ pub struct Context<'a> {
     pub probe: Option<&'a dyn Probe>,
     /// The stack without panic and entry code.
     frames: Vec<&'a Frame>,
+    /// The line that names the failure, and the line that stopped the machine, where there is one of its own.
+    panic_lines: (Option<&'a str>, Option<String>),
     /// The log's lines as one text, made when a rule first asks about them.
     log_text: OnceCell<String>,
+    /// What the index found in that text.
+    log_hits: Option<Hits<'a>>,
 }
 
 impl fmt::Debug for Context<'_> {
@@ -92,12 +97,35 @@ impl<'a> Context<'a> {
     /// Looks at a report.
     pub fn new(report: &'a CrashReport, probe: Option<&'a dyn Probe>) -> Self {
         let frames = report.frames.iter().filter(|frame| !frame.machinery).collect();
+        let panic = report.panic.as_ref();
+        let fatal = panic.and_then(|panic| panic.fatal.as_ref());
         Context {
             report,
             probe,
             frames,
+            panic_lines: (
+                panic.and_then(|panic| panic.message.as_deref()),
+                fatal.map(|fatal| format!("Kernel panic - not syncing: {fatal}")),
+            ),
             log_text: OnceCell::new(),
+            log_hits: None,
         }
+    }
+
+    /// The rules of an index that may say anything of the report, ascending. What was looked for in the log need not be
+    /// looked for again.
+    pub(super) fn candidates(&mut self, index: &'a Index) -> Vec<usize> {
+        let (message, fatal) = &self.panic_lines;
+        let panic = message.iter().copied().chain(fatal.as_deref());
+        let (candidates, hits) = index.candidates(self.report, panic, self.log_text());
+        self.log_hits = Some(hits);
+        candidates
+    }
+
+    /// Whether a line that a predicate over the log may look at holds a literal.
+    fn log_holds(&self, literal: &str) -> bool {
+        let known = self.log_hits.as_ref().and_then(|hits| hits.holds(literal));
+        known.unwrap_or_else(|| self.log_text().contains(literal))
     }
 
     /// Every line that a predicate over the log may look at, as one text: most patterns fit none of them, which one

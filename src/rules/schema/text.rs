@@ -258,14 +258,14 @@ struct Choice {
 }
 
 impl Choice {
-    fn may_fit(&self, text: &str) -> bool {
+    fn may_fit(&self, holds: impl Fn(&str) -> bool) -> bool {
         let literals = self.choice.literals.as_ref();
-        literals.is_none_or(|literals| literals.iter().any(|literal| text.contains(literal.as_str())))
+        literals.is_none_or(|literals| literals.iter().any(|literal| holds(literal)))
     }
 
     fn fits(&self, line: &str) -> bool {
         let compiled = || Pattern::compile(&self.choice.pattern).ok();
-        self.may_fit(line)
+        self.may_fit(|literal| line.contains(literal))
             && (self.compiled.get_or_init(compiled).as_ref()).is_some_and(|regex| regex.is_match(line.as_bytes()))
     }
 }
@@ -300,9 +300,9 @@ impl Pattern {
         self.choices().iter().any(|choice| choice.fits(line))
     }
 
-    /// Whether `text` holds what every match must: no line of a text that does not can fit.
-    pub fn may_fit(&self, text: &str) -> bool {
-        self.choices().iter().any(|choice| choice.may_fit(text))
+    /// Whether a text may have a line that fits, given which literals the text `holds`.
+    pub fn may_fit(&self, holds: impl Fn(&str) -> bool) -> bool {
+        self.choices().iter().any(|choice| choice.may_fit(&holds))
     }
 
     /// Compiles the pattern for its errors.
