@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::advice::{Advice, advice};
 use super::affected::{Ceiling, Standing, standing};
 use super::answer::Answer;
-use super::evaluate::{Context, Evidence, Part, Wording, evidence, holds, leaves, tells, wordings};
+use super::evaluate::{Context, Evidence, Look, Part, Wording, evidence, leaves, look, wordings};
 use super::loaded::LoadedRule;
 use super::pack::KnowledgeBase;
 use super::reference::{Link, link};
@@ -172,8 +172,8 @@ fn among(base: &KnowledgeBase, candidates: &[usize], context: &Context<'_>, stat
     for &at in candidates {
         let Some(loaded) = base.rules().get(at) else { continue };
         let began = stats.map(|_| Instant::now());
-        let answer = holds(&loaded.rule().matches, context);
-        match answer {
+        let look = look(&loaded.rule().matches, context);
+        match look.answer {
             Answer::Yes => {
                 let affected = standing_of(loaded.rule(), context);
                 let confirm = confirming(loaded.rule(), context);
@@ -181,19 +181,17 @@ fn among(base: &KnowledgeBase, candidates: &[usize], context: &Context<'_>, stat
                     at,
                     loaded,
                     tier: judge(&confirm, affected.as_ref()).0,
-                    asked: leaves(&loaded.rule().matches).len(),
+                    asked: look.yes,
                     confirmed: confirm.iter().filter(|answer| answer.is_yes()).count(),
                     affected,
                     folded: Vec::new(),
                 });
             }
-            Answer::Unknown if tells(&loaded.rule().matches, context) => {
-                close.push((nearness(loaded, context), at, loaded))
-            }
+            Answer::Unknown if look.telling => close.push((nearness(loaded, look, context), at, loaded)),
             Answer::Unknown | Answer::No => {}
         }
         if let (Some(stats), Some(began)) = (stats, began) {
-            stats.asked(at, answer.is_yes(), began.elapsed());
+            stats.asked(at, look.answer.is_yes(), began.elapsed());
         }
     }
     // What a match explains better would not add anything by nearly matching.
@@ -364,18 +362,10 @@ pub(super) fn tier(evidence: &[Evidence], affected: Option<&Standing>) -> (Tier,
     (tier, reason)
 }
 
-fn nearness(loaded: &LoadedRule, context: &Context<'_>) -> Nearness {
+fn nearness(loaded: &LoadedRule, look: Look, context: &Context<'_>) -> Nearness {
     let rule = loaded.rule();
-    let (mut missing, mut yes) = (0, 0);
-    for leaf in leaves(&rule.matches) {
-        match leaf.answer(context) {
-            Answer::Yes => yes += 1,
-            Answer::Unknown => missing += 1,
-            Answer::No => {}
-        }
-    }
     let elsewhere = standing_of(rule, context).is_some_and(|standing| standing.ceiling == Ceiling::Related);
-    (rule.scope == Scope::General, elsewhere, missing, Reverse(yes))
+    (rule.scope == Scope::General, elsewhere, look.unknown, Reverse(look.yes))
 }
 
 fn nearly(loaded: &LoadedRule, context: &Context<'_>) -> Near {

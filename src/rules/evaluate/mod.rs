@@ -206,14 +206,9 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Whether all of a block holds. Stops at the first no; makes no text.
+/// Whether all of a block holds.
 pub fn holds(block: &Block, context: &Context<'_>) -> Answer {
-    let mut whole = Answer::Yes;
-    leaf::visit(block, &mut |leaf| {
-        whole = whole.and(leaf.answer(context));
-        !whole.is_no()
-    });
-    whole
+    look(block, context).answer
 }
 
 /// A block's predicates, cheapest first.
@@ -264,17 +259,50 @@ pub fn evidence(
     rows
 }
 
-/// Whether a telling predicate (fault, frames, panic, log) of a block is yes, inside `any` too.
-pub fn tells(block: &Block, context: &Context<'_>) -> bool {
-    let mut telling = false;
+/// What a block comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Whether all of it holds.
+    pub answer: Answer,
+    /// How many predicates are yes. Of a block that does not hold this and what follows are not counted to the end.
+    pub yes: usize,
+    /// How many are unknown.
+    pub unknown: usize,
+    /// Whether a telling predicate (fault, frames, panic, log) is yes, inside `any` too.
+    pub telling: bool,
+}
+
+/// Asks a block's predicates, each once, up to the first no; makes no text.
+pub fn look(block: &Block, context: &Context<'_>) -> Look {
+    let mut look = Look {
+        answer: Answer::Yes,
+        yes: 0,
+        unknown: 0,
+        telling: false,
+    };
     leaf::visit(block, &mut |leaf| {
-        telling = match &leaf {
-            Leaf::Any(blocks) => blocks
-                .iter()
-                .any(|inner| holds(inner, context).is_yes() && tells(inner, context)),
-            other => other.is_telling() && other.answer(context).is_yes(),
-        };
-        !telling
+        let answer = leaf.answer(context);
+        look.answer = look.answer.and(answer);
+        match answer {
+            Answer::No => return false,
+            Answer::Unknown => look.unknown += 1,
+            Answer::Yes => {
+                look.yes += 1;
+                look.telling = look.telling || tells(&leaf, context);
+            }
+        }
+        true
     });
-    telling
+    look
+}
+
+/// Whether a predicate that is yes tells something.
+fn tells(leaf: &Leaf<'_>, context: &Context<'_>) -> bool {
+    match leaf {
+        Leaf::Any(blocks) => blocks.iter().any(|inner| {
+            let inner = look(inner, context);
+            inner.answer.is_yes() && inner.telling
+        }),
+        other => other.is_telling(),
+    }
 }
