@@ -11,6 +11,7 @@ use super::advice::{Advice, advice};
 use super::affected::{Ceiling, Standing, standing};
 use super::answer::Answer;
 use super::evaluate::{Context, Evidence, Look, Part, Wording, evidence, leaves, look, wordings};
+use super::index::Candidate;
 use super::loaded::LoadedRule;
 use super::pack::KnowledgeBase;
 use super::reference::{Link, link};
@@ -146,7 +147,9 @@ pub fn identify_counted(
 
 /// Names the crash by asking every rule: what [`identify`] must agree with.
 pub fn identify_naively(base: &KnowledgeBase, report: &CrashReport, probe: Option<&dyn Probe>) -> Identification {
-    among(base, base.index().in_force(), &Context::new(report, probe), None)
+    let all = base.index().in_force().iter();
+    let all: Vec<Candidate> = all.map(|&at| Candidate { at, lacks: 0 }).collect();
+    among(base, &all, &Context::new(report, probe), None)
 }
 
 /// A rule whose signature holds, before anything is said about it: most are folded under a better one.
@@ -166,13 +169,30 @@ struct Found<'b> {
 /// missing, then by how much is there.
 type Nearness = (bool, bool, usize, Reverse<usize>);
 
-fn among(base: &KnowledgeBase, candidates: &[usize], context: &Context<'_>, stats: Option<&Stats>) -> Identification {
+fn among(
+    base: &KnowledgeBase,
+    candidates: &[Candidate],
+    context: &Context<'_>,
+    stats: Option<&Stats>,
+) -> Identification {
     let mut found = Vec::new();
     let mut close = Vec::new();
-    for &at in candidates {
-        let Some(loaded) = base.rules().get(at) else { continue };
+    let look_at = |loaded: &LoadedRule, at: usize| {
         let began = stats.map(|_| Instant::now());
         let look = look(&loaded.rule().matches, context);
+        if let (Some(stats), Some(began)) = (stats, began) {
+            stats.asked(at, look.answer.is_yes(), began.elapsed());
+        }
+        look
+    };
+    let with = |lacking: bool| {
+        let chosen = candidates
+            .iter()
+            .filter(move |candidate| (candidate.lacks > 0) == lacking);
+        chosen.filter_map(|candidate| Some((candidate, base.rules().get(candidate.at)?)))
+    };
+    for (&Candidate { at, .. }, loaded) in with(false) {
+        let look = look_at(loaded, at);
         match look.answer {
             Answer::Yes => {
                 let affected = standing_of(loaded.rule(), context);
@@ -187,27 +207,67 @@ fn among(base: &KnowledgeBase, candidates: &[usize], context: &Context<'_>, stat
                     folded: Vec::new(),
                 });
             }
-            Answer::Unknown if look.telling => close.push((nearness(loaded, look, context), at, loaded)),
+            Answer::Unknown if look.telling => close.push(Close::new(at, loaded, look, context)),
             Answer::Unknown | Answer::No => {}
-        }
-        if let (Some(stats), Some(began)) = (stats, began) {
-            stats.asked(at, look.answer.is_yes(), began.elapsed());
         }
     }
     // What a match explains better would not add anything by nearly matching.
-    close.retain(|(_, at, _)| {
-        !found
-            .iter()
-            .any(|found| base.generals(found.at).is_some_and(|generals| generals.contains(at)))
-    });
+    let adds = |at: usize| {
+        let explains = |found: &Found<'_>| base.generals(found.at).is_some_and(|generals| generals.contains(&at));
+        !found.iter().any(explains)
+    };
+    close.retain(|close| adds(close.at));
+    let keep_nearest = |close: &mut Vec<Close<'_>>| {
+        close.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        close.truncate(MAX_NEAR);
+    };
+    keep_nearest(&mut close);
+    // Thousands of rules may lack the same evidence: those that could not come nearer than the nearest are not asked.
+    for (candidate, loaded) in with(true) {
+        let best = || {
+            let yes = leaves(&loaded.rule().matches).len().saturating_sub(candidate.lacks);
+            let general = loaded.rule().scope == Scope::General;
+            ((general, false, candidate.lacks, Reverse(yes)), loaded.id())
+        };
+        let hopeless = close.len() >= MAX_NEAR && close.last().is_some_and(|last| best() > last.rank());
+        if hopeless || !adds(candidate.at) {
+            continue;
+        }
+        let look = look_at(loaded, candidate.at);
+        if look.answer == Answer::Unknown && look.telling {
+            close.push(Close::new(candidate.at, loaded, look, context));
+            keep_nearest(&mut close);
+        }
+    }
     fold(base, &mut found);
     found.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    let matches: Vec<Match> = found.into_iter().map(|found| verdict(found, context)).collect();
-    close.sort_by(|(a, _, a_rule), (b, _, b_rule)| (a, a_rule.id()).cmp(&(b, b_rule.id())));
-    let near = close.into_iter().take(MAX_NEAR);
     Identification {
-        matches,
-        near: near.map(|(_, _, loaded)| nearly(loaded, context)).collect(),
+        matches: found.into_iter().map(|found| verdict(found, context)).collect(),
+        near: close.iter().map(|close| nearly(close.loaded, context)).collect(),
+    }
+}
+
+/// A rule that nearly matches.
+struct Close<'b> {
+    at: usize,
+    loaded: &'b LoadedRule,
+    nearness: Nearness,
+}
+
+impl<'b> Close<'b> {
+    fn new(at: usize, loaded: &'b LoadedRule, look: Look, context: &Context<'_>) -> Self {
+        let rule = loaded.rule();
+        let elsewhere = standing_of(rule, context).is_some_and(|standing| standing.ceiling == Ceiling::Related);
+        Close {
+            at,
+            loaded,
+            nearness: (rule.scope == Scope::General, elsewhere, look.unknown, Reverse(look.yes)),
+        }
+    }
+
+    /// Nearest first, then by id.
+    fn rank(&self) -> (Nearness, &'b str) {
+        (self.nearness, self.loaded.id())
     }
 }
 
@@ -360,12 +420,6 @@ pub(super) fn tier(evidence: &[Evidence], affected: Option<&Standing>) -> (Tier,
         Short::Unnamed => Some("the rule names nothing that would confirm it".to_owned()),
     };
     (tier, reason)
-}
-
-fn nearness(loaded: &LoadedRule, look: Look, context: &Context<'_>) -> Nearness {
-    let rule = loaded.rule();
-    let elsewhere = standing_of(rule, context).is_some_and(|standing| standing.ceiling == Ceiling::Related);
-    (rule.scope == Scope::General, elsewhere, look.unknown, Reverse(look.yes))
 }
 
 fn nearly(loaded: &LoadedRule, context: &Context<'_>) -> Near {

@@ -51,6 +51,15 @@ struct Texts {
     searched: AtomicUsize,
 }
 
+/// A rule that may match or nearly match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its place in the knowledge base.
+    pub at: usize,
+    /// At least so many predicates that it requires are unknown: what they name was not found. With any, it cannot match.
+    pub lacks: usize,
+}
+
 /// The literals that a search found.
 #[derive(Debug)]
 pub struct Hits<'i> {
@@ -258,7 +267,7 @@ impl Index {
         report: &CrashReport,
         panic: impl Iterator<Item = &'t str>,
         log: &str,
-    ) -> (Vec<usize>, Hits<'_>) {
+    ) -> (Vec<Candidate>, Hits<'_>) {
         let mut hits = vec![0u8; self.required.len()];
         let mut touched: Vec<u32> = self.open.clone();
         let mut definite = 0;
@@ -298,22 +307,18 @@ impl Index {
         } else {
             bit(kind)
         };
-        let stays = |rule: &u32| {
+        touched.sort_unstable();
+        touched.dedup();
+        let candidate = |rule: &u32| {
             let at = *rule as usize;
-            let (Some(hits), Some(required), Some(kinds)) = (hits.get(at), self.required.get(at), self.kinds.get(at))
-            else {
-                return false;
-            };
-            kinds & kind != 0 && required & definite & !hits == 0
+            let lacking = self.required.get(at)? & !hits.get(at)?;
+            let stays = self.kinds.get(at)? & kind != 0 && lacking & definite == 0;
+            stays.then_some(Candidate {
+                at,
+                lacks: lacking.count_ones() as usize,
+            })
         };
-        let mut candidates: Vec<usize> = touched
-            .iter()
-            .filter(|rule| stays(rule))
-            .map(|&rule| rule as usize)
-            .collect();
-        candidates.sort_unstable();
-        candidates.dedup();
-        (candidates, found)
+        (touched.iter().filter_map(candidate).collect(), found)
     }
 }
 

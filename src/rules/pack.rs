@@ -69,7 +69,8 @@ impl KnowledgeBase {
 
     /// The rules that may match or nearly match a report, by their place in [`KnowledgeBase::rules`]: those that are asked.
     pub fn candidates(&self, report: &CrashReport) -> Vec<usize> {
-        super::evaluate::Context::new(report, None).candidates(&self.index)
+        let candidates = super::evaluate::Context::new(report, None).candidates(&self.index);
+        candidates.into_iter().map(|candidate| candidate.at).collect()
     }
 
     pub(super) fn index(&self) -> &Index {

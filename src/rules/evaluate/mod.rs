@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use leaf::Leaf;
 
 use super::answer::Answer;
-use super::index::{Hits, Index};
+use super::index::{Candidate, Hits, Index};
 use super::schema::{Block, Fit, Symbol};
 use crate::crash::{CrashReport, Frame, PanicKind, Probe};
 
@@ -114,7 +114,7 @@ impl<'a> Context<'a> {
 
     /// The rules of an index that may say anything of the report, ascending. What was looked for in the log need not be
     /// looked for again.
-    pub(super) fn candidates(&mut self, index: &'a Index) -> Vec<usize> {
+    pub(super) fn candidates(&mut self, index: &'a Index) -> Vec<Candidate> {
         let (message, fatal) = &self.panic_lines;
         let panic = message.iter().copied().chain(fatal.as_deref());
         let (candidates, hits) = index.candidates(self.report, panic, self.log_text());
