@@ -28,7 +28,7 @@ fn capsule(dump: &Path, folder: &Path, arguments: &[&str]) -> std::path::PathBuf
 fn a_capsule_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let temporary = tempfile::tempdir().unwrap();
-    let made = capsule(&corpus()[0], temporary.path(), &[]);
+    let made = capsule(&common::capsules()[0], temporary.path(), &[]);
     assert_eq!(made.metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
 
@@ -37,19 +37,6 @@ fn report(dump: &Path) -> Value {
     let (_, mut report) = common::json(&["extract", "--format", "json", "--all-cpus", "--tasks"], dump, &[]);
     report.as_object_mut().unwrap().remove("source");
     report
-}
-
-fn corpus() -> Vec<std::path::PathBuf> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let folders = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path());
-    let files = folders
-        .filter(|path| path.is_dir())
-        .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
-    let mut found: Vec<_> = files
-        .filter(|path| path.extension().is_some_and(|ending| ending == "capsule"))
-        .collect();
-    found.sort();
-    found
 }
 
 #[test]
@@ -69,7 +56,7 @@ fn the_capsule_of_a_shared_dump_says_what_the_dump_says() {
 fn a_capsule_of_a_capsule_says_the_same() {
     let temporary = tempfile::tempdir().unwrap();
     let mut cases = 0;
-    for path in corpus().into_iter().step_by(8) {
+    for path in common::capsules().into_iter().step_by(8) {
         let made = capsule(&path, temporary.path(), &[]);
         assert!(made.metadata().unwrap().len() <= LIMIT, "{}", path.display());
         assert_eq!(report(&made), report(&path), "{}", path.display());
@@ -81,7 +68,7 @@ fn a_capsule_of_a_capsule_says_the_same() {
 #[test]
 fn without_its_log_a_capsule_holds_no_line_of_it() {
     let temporary = tempfile::tempdir().unwrap();
-    let path = corpus().remove(0);
+    let path = common::capsules().remove(0);
     let made = capsule(&path, temporary.path(), &["--drop-log"]);
     let stripped = report(&made);
     assert!(stripped.get("log").is_none());
@@ -95,7 +82,7 @@ fn without_its_log_a_capsule_holds_no_line_of_it() {
 
 #[test]
 fn what_is_inside_can_be_listed() {
-    let path = corpus().remove(0);
+    let path = common::capsules().remove(0);
     let list = |path: &Path| {
         common::vmcoroner()
             .args(["capsule", "--list"])

@@ -10,19 +10,6 @@ use vmcoroner::extract::{DebugFiles, Depth, Job, Shared, extract_with};
 use vmcoroner::rules::KnowledgeBase;
 use vmcoroner::scan;
 
-fn capsules() -> Vec<PathBuf> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let folders = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path());
-    let files = folders
-        .filter(|path| path.is_dir())
-        .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
-    let mut found: Vec<_> = files
-        .filter(|path| path.extension().is_some_and(|ending| ending == "capsule"))
-        .collect();
-    found.sort();
-    found
-}
-
 /// The report, with everything in it.
 fn report(path: &Path, shared: &Shared) -> String {
     let job = Job {
@@ -53,7 +40,7 @@ fn same(paths: &[PathBuf]) {
 
 #[test]
 fn a_capsule_says_the_same_whatever_was_read_before() {
-    same(&capsules());
+    same(&common::capsules());
 }
 
 #[test]
@@ -84,7 +71,7 @@ fn so_does_a_dump_and_one_of_its_build_that_is_damaged_or_cut() {
 #[test]
 fn rows_are_the_same_too() {
     let base = KnowledgeBase::builtin();
-    let places: Vec<PathBuf> = capsules().into_iter().step_by(4).collect();
+    let places: Vec<PathBuf> = common::capsules().into_iter().step_by(4).collect();
     let entries: Vec<_> = Walk::new(&places, Arc::new(NoCache)).collect();
     let rows = |shared: &dyn Fn() -> Shared| {
         let mut rows = Vec::new();

@@ -59,6 +59,20 @@ pub fn put(folder: &Path, name: &str, text: &str) {
     std::fs::write(path, text).expect("the file can be written");
 }
 
+/// The capsules of the corpus, in order.
+pub fn capsules() -> Vec<PathBuf> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let entries = |folder: &Path| std::fs::read_dir(folder).expect("the folder can be listed");
+    let paths = |folder: &Path| entries(folder).map(|entry| entry.expect("the folder can be listed").path());
+    let mut found: Vec<_> = paths(&corpus)
+        .filter(|path| path.is_dir())
+        .flat_map(|folder| paths(&folder))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "capsule"))
+        .collect();
+    found.sort();
+    found
+}
+
 /// The folder of large real dumps and texts; `None`, said aloud, when it isn't there.
 pub fn shared(part: &str) -> Option<PathBuf> {
     let root = std::env::var_os("VMCORONER_SHARED").map_or_else(
