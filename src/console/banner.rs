@@ -33,7 +33,7 @@ pub fn task_line(body: &str) -> Option<TaskLine> {
     if text.starts_with("CPU:") && (text.contains("PID:") || text.contains("Tainted") || text.contains("Not tainted")) {
         line.cpu = scan::decimal_after(text, "CPU:");
         line.pid = scan::decimal_after(text, "PID:");
-        rest = match text.find("Comm:") {
+        rest = match scan::find(text, "Comm:") {
             Some(at) => text.get(at + "Comm:".len()..)?.trim_start(),
             None => text.get("CPU:".len()..)?,
         };
@@ -112,7 +112,7 @@ pub fn taint_letters(text: &str) -> Vec<String> {
 /// ` 5.10.0-32-amd64 #1 Debian 5.10.223-1`: (release, version, hardware of old kernels).
 fn release_and_version(text: &str) -> (Option<&str>, Option<&str>, Option<&str>) {
     let text = text.trim().trim_start_matches(['-', ' ', '(']);
-    let (release, rest) = match text.split_once(" #") {
+    let (release, rest) = match scan::split_once(text, " #") {
         Some((release, _)) => (release.trim(), text.get(release.len() + 1..).unwrap_or_default()),
         None => (text.split(' ').next().unwrap_or_default().trim_end_matches(')'), ""),
     };
@@ -165,7 +165,7 @@ pub fn hardware(body: &str) -> Option<(&str, Option<&str>)> {
 /// A module list, or its continuation on the next line: the modules, and whether it says which was unloaded last (then
 /// it is at its end).
 pub fn modules(text: &str) -> (Vec<Module>, bool) {
-    let (list, ended) = match text.find("[last unloaded:") {
+    let (list, ended) = match scan::find(text, "[last unloaded:") {
         Some(at) => (text.get(..at).unwrap_or_default(), true),
         None => (text, false),
     };

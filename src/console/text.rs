@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use aho_corasick::Input;
+use memchr::memchr_iter;
 
 use super::headline::PREFILTER;
 use super::line::{self, Prefix};
@@ -33,7 +34,7 @@ impl<'a> Text<'a> {
     pub fn new(text: &'a str) -> Self {
         let mut starts = Vec::with_capacity(text.len() / 64 + 2);
         starts.push(0);
-        starts.extend(text.match_indices('\n').map(|(at, _)| at + 1));
+        starts.extend(memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
         if starts.last().is_some_and(|last| *last < text.len()) {
             starts.push(text.len());
         }

@@ -76,7 +76,7 @@ fn mark(text: &str) -> Option<(Mark, &str)> {
 /// ARM: `[<c0016b30>] (unwind_backtrace+0x0/0xf8) from [<c06f2b7c>] (dump_stack+0x20/0x24)`, and since 5.19
 /// ` dump_stack from panic+0x10/0x20`.
 fn arm(text: &str) -> Option<(Frame, Option<Frame>)> {
-    let (left, right) = text.split_once(" from ")?;
+    let (left, right) = scan::split_once(text, " from ")?;
     let side = |text: &str| -> Option<Frame> {
         let (address, rest) = bracketed_address(text).map_or((None, text), |(address, rest)| (Some(address), rest));
         let rest = rest.trim_start();
@@ -199,7 +199,7 @@ fn inlined(text: &str) -> Option<Frame> {
 
 /// `mutex_lock (kernel/locking/mutex.c:289 (discriminator 2)) ext4`, as scripts/decode_stacktrace.sh leaves it.
 fn decoded(text: &str) -> Option<Frame> {
-    let (symbol, rest) = text.trim_end().split_once(" (")?;
+    let (symbol, rest) = scan::split_once(text.trim_end(), " (")?;
     let (source, tail) = rest.split_once([')', ' '])?;
     if !scan::is_symbol(symbol) || !is_source(source) {
         return None;
@@ -230,7 +230,7 @@ pub fn bare(text: &str) -> Option<Frame> {
 
 /// `foo` and `foo [mod]`.
 fn named(text: &str) -> Option<Frame> {
-    let (name, module) = match text.split_once(" [") {
+    let (name, module) = match scan::split_once(text, " [") {
         Some((name, tail)) => (name.trim_end(), Some(tail.strip_suffix(']')?)),
         None => (text, None),
     };

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::line;
+use super::scan;
 
 /// So much of a text's end is looked at to see whether it is broken: crashes stand there.
 const WINDOW: usize = 256 << 10;
@@ -40,16 +41,17 @@ fn width(text: &str) -> Option<usize> {
         start += 1;
     }
     let window = text.get(start..)?;
-    let longest = window.lines().map(str::len).max()?;
-    // A character has one to four bytes: nearly all texts have nothing else than ones of one.
-    if !(*WIDTHS.start()..=*WIDTHS.end() * 4).contains(&longest) {
-        return None;
-    }
-    let width = window.lines().map(|line| line.chars().count()).max()?;
+    let lines: Vec<&str> = scan::lines(window).collect();
+    // A character has a byte at least: few lines need to be counted.
+    let longer = |width: usize, line: &&str| match line.len() > width {
+        true => width.max(line.chars().count()),
+        false => width,
+    };
+    let width = lines.iter().fold(0, longer);
     if !WIDTHS.contains(&width) {
         return None;
     }
-    let pairs = || window.lines().zip(window.lines().skip(1));
+    let pairs = || lines.iter().copied().zip(lines.iter().copied().skip(1));
     let is_full = |line: &str| line.len() >= width && line.chars().count() == width;
     let goes_on = |next: &str| !next.is_empty() && !is_beginning(next);
     // Only the lines of that length are looked at closely, which are few: nearly all texts end here.

@@ -121,9 +121,7 @@ impl RoleWord {
 #[derive(Default)]
 struct Lists {
     exact: HashMap<&'static str, u8, Fast>,
-    /// Patterns with a `*` behind two bytes or more, by those: what a name begins with is looked at once.
-    prefixes: HashMap<[u8; 2], Vec<(Glob, u8)>, Fast>,
-    /// Patterns that begin with a `*`: few.
+    /// Patterns with a `*`, in the order of what stands before it: those that a name may fit are found byte by byte.
     globs: Vec<(Glob, u8)>,
     /// Patterns and the name that stands for whatever fits them.
     families: Vec<(Glob, &'static str)>,
@@ -148,10 +146,6 @@ impl Hasher for Fnv {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
-    }
-
-    fn write_usize(&mut self, _: usize) {
-        // The length of an array, the same for all.
     }
 }
 
@@ -181,24 +175,34 @@ impl Lists {
             .flat_map(|group| group.names.iter().map(|name| (group.role.bit(), *name)))
         {
             let glob = Glob::new(name);
-            match glob.first.as_bytes().first_chunk::<2>() {
-                _ if glob.behind.is_none() => *lists.exact.entry(name).or_default() |= bit,
-                Some(first) => lists.prefixes.entry(*first).or_default().push((glob, bit)),
-                None => lists.globs.push((glob, bit)),
+            match glob.behind {
+                None => *lists.exact.entry(name).or_default() |= bit,
+                Some(_) => lists.globs.push((glob, bit)),
             }
         }
+        lists.globs.sort_by_key(|(glob, _)| glob.first);
         Ok(lists)
     }
 
     /// The roles of a normalised name among those that are `wanted`.
     fn roles(&self, name: &str, wanted: u8) -> Roles {
         let mut bits = self.exact.get(name).copied().unwrap_or_default();
-        let first = name.as_bytes().first_chunk::<2>();
-        let prefixes = first.and_then(|first| self.prefixes.get(first));
-        for (glob, bit) in prefixes.into_iter().flatten().chain(&self.globs) {
-            if wanted & bit & !bits != 0 && glob.fits(name) {
-                bits |= bit;
+        // Those that begin as the name does up to `at`: first of them the ones that have no more before their `*`.
+        let mut alike = self.globs.as_slice();
+        for at in 0..=name.len() {
+            let whole = alike.iter().take_while(|(glob, _)| glob.first.len() == at).count();
+            let (here, longer) = alike.split_at(whole);
+            for (glob, bit) in here {
+                if wanted & bit & !bits != 0 && glob.fits_behind(name.get(at..).unwrap_or_default()) {
+                    bits |= bit;
+                }
             }
+            let (Some(byte), false) = (name.as_bytes().get(at), longer.is_empty()) else {
+                break;
+            };
+            let below = |other: &u8| longer.partition_point(|(glob, _)| glob.first.as_bytes().get(at) < Some(other));
+            let next = byte.checked_add(1).map_or(longer.len(), |next| below(&next));
+            alike = longer.get(below(byte)..next).unwrap_or_default();
         }
         Roles(bits & wanted)
     }
@@ -228,9 +232,11 @@ impl Glob {
     }
 
     fn fits(self, name: &str) -> bool {
-        let Some(mut rest) = name.strip_prefix(self.first) else {
-            return false;
-        };
+        name.strip_prefix(self.first).is_some_and(|rest| self.fits_behind(rest))
+    }
+
+    /// Whether what stands behind the first part of a name fits.
+    fn fits_behind(self, mut rest: &str) -> bool {
         let mut behind = match self.behind {
             None => return rest.is_empty(),
             // Nearly every pattern: whatever begins so.
@@ -321,6 +327,31 @@ mod tests {
         assert_eq!(unify_syscall("__ia32_compat_sys_ioctl"), "sys_ioctl");
         assert_eq!(unify_syscall("vfs_read"), "vfs_read");
         assert_eq!(unify_syscall("sysfs_write_file"), "sysfs_write_file");
+    }
+
+    /// Every name is told its roles as if each pattern were tried by itself.
+    #[test]
+    fn patterns_found_byte_by_byte_are_those_that_fit() {
+        let lists = Lists::parse(PLUMBING).unwrap();
+        let names = lists.globs.iter().flat_map(|(glob, _)| {
+            let first = glob.first;
+            let behind = glob.behind.unwrap_or_default().replace('*', "x");
+            let shorter = first.get(..first.len().saturating_sub(1)).unwrap_or_default();
+            [
+                format!("{first}y{behind}"),
+                first.to_owned(),
+                format!("{shorter}{behind}"),
+                format!("a{first}"),
+            ]
+        });
+        for name in names.chain(["".to_owned(), "é".to_owned(), "\u{ff}".to_owned()]) {
+            let fitting = lists.globs.iter().filter(|(glob, _)| glob.fits(&name));
+            let bits = fitting.fold(
+                lists.exact.get(name.as_str()).copied().unwrap_or_default(),
+                |bits, (_, bit)| bits | bit,
+            );
+            assert_eq!(lists.roles(&name, Roles::ALL), Roles(bits), "{name}");
+        }
     }
 
     #[test]

@@ -10,9 +10,7 @@ use super::{Headline, access_word, at_start};
 
 /// An access to memory that could not be met, in the words of every machine.
 pub fn page_fault(text: &str) -> Option<Headline> {
-    let at = text
-        .find("nable to handle ")
-        .or_else(|| text.find("ernel NULL pointer dereference"))?;
+    let at = scan::find(text, "nable to handle ").or_else(|| scan::find(text, "ernel NULL pointer dereference"))?;
     let before = text.get(..at)?;
     if before.len() > 60 {
         return None;
@@ -105,7 +103,7 @@ pub fn exception(text: &str) -> Option<Headline> {
 
 /// `Oops: 0002 [#1] SMP`, `Internal error: Oops: 96000004 [#1] SMP`, and whatever else has the die counter.
 pub fn oops(text: &str) -> Option<Headline> {
-    let counter = text.find("[#")?;
+    let counter = scan::find(text, "[#")?;
     let digits = scan::leading_decimal(text.get(counter + 2..)?)?;
     if !digits.1.starts_with(']') || counter > 140 {
         return None;

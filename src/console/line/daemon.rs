@@ -1,5 +1,7 @@
 //! What carried a line to where it was read: syslog, journald, netconsole, `/dev/kmsg`.
 
+use memchr::memmem;
+
 use super::time::{is_month, looks_like_rfc3339};
 use super::{Caller, Prefix, floor_boundary, level};
 
@@ -68,7 +70,7 @@ pub(super) fn log_daemon(line: &str) -> Option<(Option<&str>, Option<&str>, &str
         return None;
     }
     let window = floor_boundary(line, 120);
-    let at = window.match_indices("kernel").map(|(at, _)| at).find(|at| {
+    let at = memmem::find_iter(window.as_bytes(), "kernel").find(|at| {
         let behind = window.as_bytes().get(at + "kernel".len());
         matches!(behind, Some(b':' | b'['))
     })?;

@@ -24,7 +24,7 @@ pub fn recognise(text: &str) -> bool {
     // A bit for each key: a log has many lines of one of them (`CPU: 1 PID: …`), a banner one of many.
     let mut keys: u32 = 0;
     let mut frames = 0;
-    for raw in text.lines().take(LINES) {
+    for raw in scan::lines(text).take(LINES) {
         let text = raw.trim();
         // What is looked for tells itself by its first byte from nearly every line of a log.
         let sure = match text.as_bytes().first() {
@@ -105,7 +105,7 @@ pub fn read(text: &str, source: &Source) -> CrashReport {
 fn collect(text: &str) -> Session<'_> {
     let mut session = Session::default();
     let mut in_log = false;
-    for raw in text.lines() {
+    for raw in scan::lines(text) {
         if let Some(command) = prompt(raw) {
             in_log = matches!(command.split([' ', '|']).next(), Some("log" | "dmesg"));
             session.memory.end();
