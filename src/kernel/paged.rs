@@ -3,6 +3,7 @@
 //! Symbol tables have megabytes of which a lookup needs a few pages; a page that the dump lacks spoils only itself.
 //! Of the pages read, those who keep a record hear which bytes were asked for.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -87,13 +88,27 @@ impl PagedBytes {
 
     /// The bytes of `range` up to the first that the dump lacks. The caller bounds its length. They may turn out not to
     /// matter: nobody is told that they did.
-    pub(super) fn prefix(&self, range: Range<u64>) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(range.end.saturating_sub(range.start).min(PAGE) as usize);
+    pub(super) fn prefix(&self, range: Range<u64>) -> Cow<'_, [u8]> {
+        let range = range.start..range.end.min(self.len);
+        if range.is_empty() {
+            return Cow::default();
+        }
+        let loaded = self.loaded.get().and_then(Option::as_ref);
+        let at_once = match loaded {
+            Some(loaded) => loaded.get(range.start as usize..range.end as usize),
+            // Nothing behind a page that lacks is wanted: it is not read either.
+            None => Some(self.rest_of_page(range.start)).and_then(|rest| {
+                let wanted = usize::try_from(range.end - range.start).ok()?;
+                rest.get(..wanted).or_else(|| rest.is_empty().then_some(rest))
+            }),
+        };
+        if let Some(bytes) = at_once {
+            return Cow::Borrowed(bytes);
+        }
+        let mut bytes = Vec::with_capacity((range.end - range.start).min(PAGE) as usize);
         let mut at = range.start;
-        while at < range.end.min(self.len) {
-            let Some(page) = self.page(self.start + at) else { break };
-            let skip = (self.start + at - self.page_range(self.start + at).start) as usize;
-            let found = page.get(skip..).unwrap_or_default();
+        while at < range.end {
+            let found = self.rest_of_page(at);
             let count = (found.len() as u64).min(range.end - at);
             bytes.extend_from_slice(found.get(..count as usize).unwrap_or_default());
             at += count;
@@ -101,7 +116,18 @@ impl PagedBytes {
                 break;
             }
         }
-        bytes
+        Cow::Owned(bytes)
+    }
+
+    /// What lies from byte `offset` on in one page; nothing outside the table or where the dump lacks the page. As with
+    /// [`PagedBytes::peek`], nobody is told.
+    pub(super) fn rest_of_page(&self, offset: u64) -> &[u8] {
+        let found = || {
+            let at = self.start.checked_add(offset).filter(|_| offset < self.len)?;
+            let skip = at - self.page_range(at).start;
+            self.page(at)?.get(skip as usize..)
+        };
+        found().unwrap_or_default()
     }
 
     /// All of it, read at once and not kept; `None` where the dump lacks a part. Whoever made the table has bounded it.
@@ -163,10 +189,12 @@ mod tests {
         assert_eq!(copied(0x1004), None);
         assert_eq!(copied(0x2008), Some([7; 8]));
         assert_eq!(copied(0x2009), None);
-        assert_eq!(table.prefix(4..12), (12..20).collect::<Vec<u8>>());
+        assert_eq!(*table.prefix(4..12), (12..20).collect::<Vec<u8>>());
         assert_eq!(table.prefix(0xffc..0x2010).len(), 0x1008 - 0xffc);
         assert!(table.prefix(0x1008..0x2010).is_empty());
-        assert_eq!(table.prefix(0x200c..u64::MAX), [7; 4]);
+        assert_eq!(*table.prefix(0x200c..u64::MAX), [7; 4]);
+        assert_eq!(table.rest_of_page(0x2008), [7; 8]);
+        assert!(table.rest_of_page(0x1008).is_empty() && table.rest_of_page(0x2010).is_empty());
         assert!(PagedBytes::new(TestMemory::default().reader(), VirtAddr(u64::MAX), 2).is_none());
     }
 }

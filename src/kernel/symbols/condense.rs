@@ -26,7 +26,7 @@ impl Kallsyms {
                 continue;
             };
             let is_whole = stream.len() as u64 == length;
-            let bytes = self.blank(group, &stream).unwrap_or(stream);
+            let bytes = self.blank(group, &stream).unwrap_or_else(|| stream.to_vec());
             match &mut run {
                 Some(run) => run.bytes.extend(bytes),
                 None => {

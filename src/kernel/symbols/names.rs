@@ -5,6 +5,8 @@
 //! (`len & 0x80` asks for the second). Read as ULEB128 throughout: before 6.1 a name had at most 127 characters, so a
 //! length of 128 or more would need a name with a type in which no two characters share a token.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use crate::addr::VirtAddr;
@@ -165,7 +167,8 @@ pub(super) struct NameIndex {
     hashes: Vec<u32>,
     /// Where each bucket's members start, and the end of the last.
     starts: Vec<u32>,
-    /// Symbol numbers, by bucket, ascending in each.
+    /// Symbol numbers, by bucket, ascending in each. Of symbols in a row with one hash only the first: most names of a
+    /// capsule are blanks, and alike.
     members: Vec<u32>,
 }
 
@@ -176,7 +179,7 @@ impl NameIndex {
     /// `group` gives the bytes of the name stream from the n-th marker on, up to the next.
     ///
     /// Nearly all of the cost is fetching and unpacking the pages that the names lie on: hence the threads. Two counting passes and no chains to follow: names made to collide cost no more than others.
-    pub(super) fn build(count: u32, tokens: &Tokens, group: impl Fn(u32) -> Vec<u8> + Sync) -> NameIndex {
+    pub(super) fn build<'a>(count: u32, tokens: &Tokens, group: impl Fn(u32) -> Cow<'a, [u8]> + Sync) -> NameIndex {
         /// Groups for one thread at a time: some six pages of names.
         const GROUPS: usize = 8;
         /// Members of a bucket, about: telling them apart by their hashes costs less than memory for more buckets.
@@ -187,22 +190,27 @@ impl NameIndex {
             for (number, hashes) in hashes.chunks_mut(GROUP as usize).enumerate() {
                 let stream = group((run * GROUPS + number) as u32);
                 let mut position = 0;
+                let mut last: (&[u8], u32) = (&[], NameIndex::UNKNOWN);
                 for hash in hashes {
                     let Some((codes, next)) = entry(&stream, position) else {
                         break;
                     };
                     position = next;
-                    *hash = tokens.hash(codes).map_or(NameIndex::UNKNOWN, NameIndex::filed);
+                    if codes != last.0 {
+                        last = (codes, tokens.hash(codes).map_or(NameIndex::UNKNOWN, NameIndex::filed));
+                    }
+                    *hash = last.1;
                 }
             }
         });
         let buckets = (count as usize / MEMBERS).next_power_of_two();
         let mut starts = vec![0_u32; buckets + 1];
-        for bucket in hashes.iter().filter_map(|hash| bucket_of(*hash, buckets)) {
-            if let Some(start) = starts.get_mut(bucket + 1) {
+        for_firsts(&hashes, |_, hash| {
+            let bucket = bucket_of(hash, buckets);
+            if let Some(start) = bucket.and_then(|bucket| starts.get_mut(bucket + 1)) {
                 *start += 1;
             }
-        }
+        });
         let mut sum = 0;
         for start in &mut starts {
             sum += *start;
@@ -210,15 +218,15 @@ impl NameIndex {
         }
         let mut members = vec![0; sum as usize];
         let mut fill = starts.clone();
-        for (number, hash) in hashes.iter().enumerate() {
-            let Some(next) = bucket_of(*hash, buckets).and_then(|bucket| fill.get_mut(bucket)) else {
-                continue;
+        for_firsts(&hashes, |number, hash| {
+            let Some(next) = bucket_of(hash, buckets).and_then(|bucket| fill.get_mut(bucket)) else {
+                return;
             };
             if let Some(member) = members.get_mut(*next as usize) {
-                *member = number as u32;
+                *member = number;
             }
             *next += 1;
-        }
+        });
         NameIndex {
             hashes,
             starts,
@@ -237,14 +245,23 @@ impl NameIndex {
         let bucket = bucket_of(hash, self.starts.len() - 1).unwrap_or(0);
         let bound = |bucket: usize| self.starts.get(bucket).copied().unwrap_or(0) as usize;
         let members = self.members.get(bound(bucket)..bound(bucket + 1)).unwrap_or_default();
-        members
-            .iter()
-            .copied()
-            .filter(move |number| self.hashes.get(*number as usize) == Some(&hash))
+        let bears = move |number: &u32| self.hashes.get(*number as usize) == Some(&hash);
+        members.iter().flat_map(move |first| (*first..).take_while(bears))
     }
 
     fn filed(hash: u32) -> u32 {
         if hash == NameIndex::UNKNOWN { 0 } else { hash }
+    }
+}
+
+/// Calls `visit` for every symbol whose hash is not that of the one before, with both.
+fn for_firsts(hashes: &[u32], mut visit: impl FnMut(u32, u32)) {
+    let mut last = None;
+    for (number, hash) in (0..).zip(hashes) {
+        if last != Some(*hash) {
+            visit(number, *hash);
+        }
+        last = Some(*hash);
     }
 }
 
@@ -262,6 +279,33 @@ mod tests {
         let whole = Hash::of(b"down_read_trylock");
         let pieces = Hash::of(b"down_re").then(Hash::of(b"")).then(Hash::of(b"ad_trylock"));
         assert_eq!(whole.finish(), pieces.finish());
+    }
+
+    #[test]
+    fn of_names_in_a_row_that_are_alike_each_is_found() {
+        let tokens = ["t", "a", "b"].map(|text| Token {
+            text: text.as_bytes().into(),
+            whole: Hash::of(text.as_bytes()),
+            tail: Hash::default(),
+        });
+        let tokens = Tokens { tokens: tokens.into() };
+        let names = b"aabaaabba".repeat(60);
+        // The second group lacks its last name, and the third all.
+        let groups: Vec<Vec<u8>> = names
+            .chunks(GROUP as usize)
+            .zip([256, 255, 0])
+            .map(|(names, there)| {
+                let codes = names.iter().take(there).map(|name| name - b'a' + 1);
+                codes.flat_map(|code| [2, 0, code]).collect()
+            })
+            .collect();
+        let count = names.len() as u32;
+        let index = NameIndex::build(count, &tokens, |group| Cow::Borrowed(&*groups[group as usize]));
+        for name in ["a", "b"] {
+            let wanted = (0..511_u32).filter(|number| names[*number as usize] == name.as_bytes()[0]);
+            assert!(index.candidates(name).eq(wanted), "{name}");
+        }
+        assert_eq!(index.candidates("c").count(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Where the tables lie is [`super::find`]'s and [`super::locate`]'s business.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -305,7 +306,7 @@ impl Kallsyms {
     }
 
     /// The name stream from marker `number` on: the names of one group, as far as the dump has them.
-    pub(super) fn group(&self, number: u32) -> Vec<u8> {
+    pub(super) fn group(&self, number: u32) -> Cow<'_, [u8]> {
         // A record of what was read holds the names as a whole: see `condensed`.
         self.names.prefix(self.group_at(number))
     }
