@@ -79,7 +79,7 @@ impl Btf {
         let mut rename = |raw: &mut [u8], at: usize| {
             let place = raw.get_mut(at..at + 4)?;
             let name = self.string(self.abi.uint(place)).unwrap_or_default();
-            place.copy_from_slice(&self.word(strings.add(name)));
+            place.copy_from_slice(&self.word(strings.add(name.into_owned())));
             Some(())
         };
         rename(&mut raw, 0)?;

@@ -4,26 +4,46 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::PoisonError;
 
-use super::index::Index;
+use super::index::{Definition, Index};
 use super::record::{Type, kind};
 use super::{Btf, Id};
 
 impl Btf {
-    /// Takes one more type's name into the index.
+    /// Takes one more definition's name into the index.
     fn name_next(&self, index: &mut Index) -> Option<()> {
-        let known = index.offsets.get(index.named).copied();
-        let found = match known {
-            Some(offset) => self.type_at(u64::from(offset))?,
-            None => self.index_next(index)?,
-        };
-        let id = self.first.checked_add(index.named as u32)?;
+        let definition = self.definition(index, index.named)?;
+        let id = self.first.checked_add(definition.number)?;
         index.named += 1;
-        if found.is_definition()
-            && let Some(name) = self.string(found.name).filter(|name| !name.is_empty())
-        {
+        if let Some(name) = self.string(u64::from(definition.name)).filter(|name| !name.is_empty()) {
             index.names.entry(hash(&name)).or_default().push(id);
         }
         Some(())
+    }
+
+    /// One definition after the other; the index is continued as far as that.
+    fn definition(&self, index: &mut Index, number: usize) -> Option<Definition> {
+        loop {
+            match index.definitions.get(number) {
+                Some(definition) => return Some(*definition),
+                None => self.index_more(index)?,
+            }
+        }
+    }
+
+    /// The value of the enumerator called `name` in the first enumeration that has one.
+    pub(super) fn find_enumerator(&self, name: &str) -> Option<i64> {
+        let definitions = (0..).map_while(|number| {
+            let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+            self.definition(&mut index, number)
+        });
+        let mut ids = definitions.filter_map(|definition| self.first.checked_add(definition.number));
+        let found = ids.find_map(|id| {
+            let (btf, found) = self.look(id)?;
+            let value = btf.enumerator(&found, name)?;
+            btf.tell(id);
+            Some(value)
+        });
+        found.or_else(|| self.base.as_ref()?.find_enumerator(name))
     }
 
     /// The first definition called `name` (`struct`, `union` or `enum` before it narrow the search).
@@ -78,15 +98,12 @@ impl Btf {
     /// How many nameless types precede the named ones, if they stand like that: the build meets `long unsigned int` or
     /// the like in its first types, which a sorted BTF has behind some ten thousand others.
     fn nameless(&self) -> Option<u32> {
-        const SAMPLE: usize = 256;
+        const SAMPLE: u32 = 256;
         *self.nameless.get_or_init(|| {
             let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
             for number in 0..SAMPLE {
-                let found = match index.offsets.get(number).copied() {
-                    Some(offset) => self.type_at(u64::from(offset))?,
-                    None => self.index_next(&mut index)?,
-                };
-                if found.name != 0 {
+                let offset = self.offset(&mut index, number)?;
+                if self.type_at(offset)?.name != 0 {
                     return None;
                 }
             }
@@ -109,7 +126,7 @@ impl Btf {
         let (mut low, mut high) = (nameless, count);
         while low < high {
             let middle = low + (high - low) / 2;
-            if at(middle)?.2.as_slice() < name {
+            if *at(middle)?.2 < *name {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -117,7 +134,7 @@ impl Btf {
         }
         (low..count.min(low.saturating_add(MAX_NAMESAKES)))
             .map_while(at)
-            .take_while(|(_, _, found)| found == name)
+            .take_while(|(_, _, found)| **found == *name)
             .find(|(_, found, _)| found.is_definition() && fits(found))
             .map(|(id, found, _)| {
                 self.tell(id);

@@ -2,6 +2,7 @@
 //!
 //! It must not know what is asked: `find` looks for names, `walk` for what belongs to a type.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::PoisonError;
 
@@ -27,6 +28,15 @@ impl Section {
         self.is_condensed.then(|| self.bytes.whole()).flatten()
     }
 
+    /// What lies from `offset` on in one page: nothing where a byte-by-byte record is kept.
+    fn rest_of_page(&self, offset: u64) -> &[u8] {
+        if self.is_condensed {
+            self.bytes.rest_of_page(offset)
+        } else {
+            &[]
+        }
+    }
+
     pub(super) fn copy(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
         if self.is_condensed {
             self.bytes.peek(offset, buf)
@@ -45,7 +55,9 @@ pub(super) struct Index {
     pub(super) next: u64,
     /// Nothing more can be read.
     pub(super) done: bool,
-    /// How many of the types have their names in `names`.
+    /// The definitions among them.
+    pub(super) definitions: Vec<Definition>,
+    /// How many of the definitions have their names in `names`.
     pub(super) named: usize,
     /// Definitions by the hash of their names, ascending.
     pub(super) names: HashMap<u64, Vec<u32>>,
@@ -53,34 +65,69 @@ pub(super) struct Index {
     pub(super) told: BTreeSet<Id>,
 }
 
+/// A type that may be asked for by name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Definition {
+    /// Which of the index's types it is.
+    pub(super) number: u32,
+    /// Where its name is.
+    pub(super) name: u32,
+}
+
+impl Index {
+    /// Takes the type that was found where the index ends into it.
+    fn push(&mut self, found: Option<Type>) -> Option<()> {
+        let behind = found.and_then(|found| found.data.checked_add(found.data_len()?));
+        let number = u32::try_from(self.offsets.len());
+        let (Some(found), Some(behind), Ok(number)) = (found, behind, number) else {
+            self.done = true;
+            return None;
+        };
+        if found.is_definition() {
+            // Half as large as in `Type`: a damaged BTF may have millions.
+            let name = found.name as u32;
+            self.definitions.push(Definition { number, name });
+        }
+        self.offsets.push(self.next as u32);
+        self.next = behind;
+        Some(())
+    }
+}
+
 impl Btf {
     /// One more than the highest type number.
     pub fn count(&self) -> u32 {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.index_next(&mut index).is_some() {}
+        while self.index_more(&mut index).is_some() {}
         self.first.saturating_add(index.offsets.len() as u32)
     }
 
-    /// Takes one more type into the index.
-    pub(super) fn index_next(&self, index: &mut Index) -> Option<Type> {
+    /// Takes one more type into the index, and with it those that start on its page: they cost next to nothing.
+    pub(super) fn index_more(&self, index: &mut Index) -> Option<()> {
         if index.done {
             return None;
         }
-        let found = self.type_at(index.next);
-        self.index_type(index, found)
+        let start = index.next;
+        let page = self.types.rest_of_page(start);
+        while let Some(raw) = raw_at(page, index.next - start) {
+            let found = self.decode(index.next, raw);
+            index.push(Some(found))?;
+        }
+        if index.next == start {
+            let found = self.type_at(start);
+            index.push(found)?;
+        }
+        Some(())
     }
 
-    /// Takes the type that was found where the index ends into it.
-    fn index_type(&self, index: &mut Index, found: Option<Type>) -> Option<Type> {
-        let behind = found.and_then(|found| found.data.checked_add(found.data_len()?));
-        let (Some(found), Some(behind)) = (found, behind) else {
-            index.done = true;
-            return None;
-        };
-        self.first.checked_add(index.offsets.len() as u32)?;
-        index.offsets.push(index.next as u32);
-        index.next = behind;
-        Some(found)
+    /// Where the type of this number in the index starts; the index is continued as far as that.
+    pub(super) fn offset(&self, index: &mut Index, number: u32) -> Option<u64> {
+        loop {
+            match index.offsets.get(number as usize) {
+                Some(offset) => return Some(u64::from(*offset)),
+                None => self.index_more(index)?,
+            }
+        }
     }
 
     /// Takes all types into the index. Read as a whole, the pages are unpacked on all cores.
@@ -91,7 +138,7 @@ impl Btf {
                 Some(bytes) => raw_at(bytes, index.next).map(|raw| self.decode(index.next, raw)),
                 None => self.type_at(index.next),
             };
-            self.index_type(index, found);
+            index.push(found);
         }
     }
 
@@ -126,10 +173,7 @@ impl Btf {
             return self.base.as_ref()?.look(id);
         };
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        while index.offsets.len() as u32 <= own {
-            self.index_next(&mut index)?;
-        }
-        let offset = u64::from(*index.offsets.get(own as usize)?);
+        let offset = self.offset(&mut index, own)?;
         drop(index);
         Some((self, self.type_at(offset)?))
     }
@@ -141,13 +185,21 @@ impl Btf {
     }
 
     /// The string at `offset`, in here or in the base.
-    pub(super) fn string(&self, offset: u64) -> Option<Vec<u8>> {
+    pub(super) fn string(&self, offset: u64) -> Option<Cow<'_, [u8]>> {
         /// Names of C have no limit, but no kernel has longer ones.
         const MAX: usize = 512;
         const STEP: usize = 32;
         let Some(mut at) = offset.checked_sub(self.first_string) else {
             return self.base.as_ref()?.string(offset);
         };
+        let page = self.strings.rest_of_page(at);
+        if let Some(text) = page
+            .split(|byte| *byte == 0)
+            .next()
+            .filter(|text| text.len() < MAX.min(page.len()))
+        {
+            return Some(Cow::Borrowed(text));
+        }
         let mut text = Vec::new();
         while text.len() < MAX {
             let mut buf = [0; STEP];
@@ -156,7 +208,7 @@ impl Btf {
             self.strings.copy(at, part)?;
             if let Some(nul) = part.iter().position(|byte| *byte == 0) {
                 text.extend(part.iter().take(nul));
-                return Some(text);
+                return Some(Cow::Owned(text));
             }
             text.extend_from_slice(part);
             at += part.len() as u64;

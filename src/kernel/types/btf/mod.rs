@@ -120,12 +120,6 @@ impl Types for Btf {
     }
 
     fn enum_value(&self, enumerator: &str) -> Option<i64> {
-        let own = (self.first..).map_while(|id| Some((id, self.look(id)?)));
-        let found = own.into_iter().find_map(|(id, (btf, found))| {
-            let value = btf.enumerator(&found, enumerator)?;
-            btf.tell(id);
-            Some(value)
-        });
-        found.or_else(|| self.base.as_ref()?.enum_value(enumerator))
+        self.find_enumerator(enumerator)
     }
 }
