@@ -300,6 +300,35 @@ mod tests {
     }
 
     #[test]
+    fn pages_at_one_place_are_one_page_only_where_their_descriptors_agree() {
+        let bytes = file(&Content {
+            header: &header(),
+            page_frames: 100,
+            facts: &CapsuleFacts::default(),
+            pages: [3, 4].map(|frame| (frame, vec![7; 4096])).into(),
+            excluded: &BTreeSet::new(),
+        });
+        let size = DESCRIPTOR_SIZE as usize;
+        let alike = |pair: &[u8]| pair[..size] == pair[size..] && pair[12] == STATUS_ZSTD as u8 && pair[13] == 0;
+        let first = bytes.windows(2 * size).position(alike).unwrap();
+        let open = |bytes: &[u8]| {
+            let file: Arc<dyn ReadAt> = Arc::new(bytes.to_vec());
+            Vmcore::open(vec![file]).unwrap()
+        };
+        let byte = |vmcore: &Vmcore, at| {
+            let mut byte = [0];
+            vmcore.read(PhysAddr(at), &mut byte).ok().map(|()| byte[0])
+        };
+        let whole = open(&bytes);
+        assert_eq!((byte(&whole, 0x3000), byte(&whole, 0x4000)), (Some(7), Some(7)));
+        let mut bytes = bytes;
+        bytes[first + size + 8] -= 2;
+        let (up, down) = (open(&bytes), open(&bytes));
+        assert_eq!((byte(&up, 0x3000), byte(&up, 0x4000)), (Some(7), None));
+        assert_eq!((byte(&down, 0x4000), byte(&down, 0x3000)), (None, Some(7)));
+    }
+
+    #[test]
     fn the_bitmaps_of_a_large_machine_weigh_nothing() {
         // 1 TiB.
         let last = (1 << 28) - 1;

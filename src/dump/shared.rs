@@ -59,10 +59,7 @@ impl SharedPages {
                 return Ok(known.page.clone());
             }
         }
-        let mut page: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
-        if let Some(page) = Arc::get_mut(&mut page) {
-            decode(page)?;
-        }
+        let page = decoded_page(size, decode)?;
         if let Some(set) = set {
             let new = || Decoded {
                 key,
@@ -85,6 +82,15 @@ impl SharedPages {
         }
         Ok(page)
     }
+}
+
+/// A page of `size` bytes as `decode` fills it.
+pub(super) fn decoded_page<E>(size: usize, decode: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Arc<[u8]>, E> {
+    let mut page: Arc<[u8]> = std::iter::repeat_n(0, size).collect();
+    if let Some(page) = Arc::get_mut(&mut page) {
+        decode(page)?;
+    }
+    Ok(page)
 }
 
 /// A number that is seldom the same for two texts. It need not be hard to forge: texts are compared.

@@ -172,8 +172,10 @@ pub(super) fn is_set(file: &dyn ReadAt, offset: u64, pfn: u64) -> bool {
     matches!(read, Some(Ok(1))) && byte[0] >> (pfn % 8) & 1 == 1
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
-    ZEROS.get(..bytes.len()).is_some_and(|zeros| bytes == zeros)
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    bytes
+        .chunks(BLOCK)
+        .all(|part| ZEROS.get(..part.len()).is_some_and(|zeros| part == zeros))
 }
 
 fn ones(bytes: &[u8]) -> u32 {

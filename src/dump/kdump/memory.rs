@@ -92,7 +92,7 @@ impl KdumpMemory {
         Ok(())
     }
 
-    /// Decodes straight to where the bytes are wanted: in the cache a large read would only push out what is there.
+    /// Past the cache: there a large read would only push out what others want.
     /// Of several pages that fail the first one's error is returned, as if they had been read in order.
     fn read_large<'a>(&self, pieces: impl Iterator<Item = Piece<'a>>) -> Result<(), MemoryError> {
         let mut shares = VecDeque::new();
@@ -130,7 +130,7 @@ impl KdumpMemory {
                         piece.bytes.copy_from_slice(&page);
                         Ok(())
                     }
-                    None if whole => self.decode(pfn, piece.bytes),
+                    None if whole => self.page(pfn).map(|page| piece.bytes.copy_from_slice(&page)),
                     _ => self.read_cached(piece),
                 };
                 if let Err(error) = result {
@@ -146,22 +146,7 @@ impl KdumpMemory {
 
     /// The page, shared with other dumps where that can be.
     fn page(&self, pfn: u64) -> Result<Arc<[u8]>, MemoryError> {
-        match &self.shared {
-            Some(shared) => self.file_of(pfn)?.shared_page(pfn, self.page_size, shared),
-            None => {
-                let mut page = vec![0; self.page_size];
-                self.file_of(pfn)?.read_page(pfn, &mut page)?;
-                Ok(Arc::from(page))
-            }
-        }
-    }
-
-    fn decode(&self, pfn: u64, page: &mut [u8]) -> Result<(), MemoryError> {
-        if self.shared.is_some() {
-            page.copy_from_slice(&self.page(pfn)?);
-            return Ok(());
-        }
-        self.file_of(pfn)?.read_page(pfn, page)
+        self.file_of(pfn)?.page(pfn, self.page_size, self.shared.as_deref())
     }
 
     fn file_of(&self, pfn: u64) -> Result<&KdumpFile, MemoryError> {

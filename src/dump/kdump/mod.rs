@@ -17,10 +17,11 @@ use crate::dump::cache::BlockCache;
 use crate::dump::io::{read_vec, zero_filled};
 use crate::dump::notes::{Dialect, Notes};
 use crate::dump::set::{DumpIdentity, SplitPart};
+use crate::dump::shared::decoded_page;
 use crate::dump::{DumpError, Header, MemoryError, SharedPages};
 use crate::input::ReadAt;
 
-use bitmap::Bitmap;
+use bitmap::{Bitmap, is_zero};
 use codec::{Codecs, Method};
 pub(super) use memory::KdumpMemory;
 
@@ -30,6 +31,9 @@ const DESCRIPTOR_SIZE: u64 = 24;
 /// Descriptors are read in blocks of this many bytes (a multiple of their size): neighbours are usually asked for next.
 const DESCRIPTOR_BLOCK: u64 = 170 * DESCRIPTOR_SIZE;
 const CACHED_DESCRIPTOR_BLOCKS: usize = 64;
+/// Pages that are alike mostly follow each other: a few would do, but threads that decode must seldom wait for each other.
+/// In bytes.
+const PLACES_CACHE: usize = 2 << 20;
 /// More pages than this need more than 48 bits of address space at 4 KiB a page: no machine has them.
 const MAX_PAGES: u64 = 1 << 36;
 /// The largest VMCOREINFO text that is believed, in bytes: the kernel's own is one page.
@@ -51,6 +55,8 @@ pub(super) struct KdumpFile {
     methods_seen: AtomicU32,
     /// Where a page of zeros was seen in the file; 0 for not yet.
     zero_page: AtomicU64,
+    /// Pages by where they are stored: those that are alike, such as the blanked tables of a capsule, share a place.
+    places: BlockCache<(Stored, Arc<[u8]>)>,
     truncated: bool,
     remarks: Vec<String>,
 }
@@ -122,6 +128,7 @@ impl KdumpFile {
         } else {
             0
         };
+        let places = (PLACES_CACHE / (main.block_size as usize).max(512)).max(16);
         let mut dump = Self {
             file,
             main,
@@ -133,6 +140,7 @@ impl KdumpFile {
             codecs: Codecs::default(),
             methods_seen: AtomicU32::new(0),
             zero_page: AtomicU64::new(0),
+            places: BlockCache::new(places),
             truncated,
             remarks,
         };
@@ -249,27 +257,39 @@ impl KdumpFile {
         PhysAddr(pfn.saturating_mul(u64::from(self.main.block_size)))
     }
 
-    /// Decodes the page `pfn` into `page`, which is one page long.
-    pub(super) fn read_page(&self, pfn: u64, page: &mut [u8]) -> Result<(), MemoryError> {
+    /// The page `pfn`, `size` bytes long; what `shared` has of another dump that stores it in the same bytes, or this one
+    /// has of a page at the same place, is not decoded again.
+    pub(super) fn page(&self, pfn: u64, size: usize, shared: Option<&SharedPages>) -> Result<Arc<[u8]>, MemoryError> {
         let stored = self.locate(pfn)?;
-        self.read_stored(&stored, page)
+        if self.is_zero_page(&stored) {
+            return decoded_page(size, |_| Ok(()));
+        }
+        if stored.method == Method::Raw && stored.size as usize == size {
+            let page = decoded_page(size, |page| self.read_exactly(stored.at, stored.offset, page))?;
+            self.note_zero_page(&stored, &page);
+            return Ok(page);
+        }
+        let load = || self.load(&stored, size, shared).map(|page| (stored, page));
+        let (found, page) = self.places.get_or_load(stored.offset, load)?;
+        // Where descriptors contradict each other every page is taken for itself.
+        if found.size == stored.size && found.method == stored.method {
+            Ok(page)
+        } else {
+            self.load(&stored, size, shared)
+        }
     }
 
-    /// The page `pfn`, `size` bytes long; decoded by another dump that stores it in the same bytes, if there was one.
-    pub(super) fn shared_page(&self, pfn: u64, size: usize, shared: &SharedPages) -> Result<Arc<[u8]>, MemoryError> {
-        let stored = self.locate(pfn)?;
-        if stored.method == Method::Raw || self.is_zero_page(&stored) {
-            let mut page = vec![0; size];
-            self.read_stored(&stored, &mut page)?;
-            return Ok(Arc::from(page));
-        }
-        let bytes = self.stored_bytes(&stored)?;
-        let page = shared.page(stored.method as u8, &bytes, size, |page| {
-            self.codecs
-                .decode(stored.method, &bytes, page)
-                .map_err(|why| stored.damaged(why))
-        })?;
-        self.note_zero_page(&stored, &page);
+    fn load(&self, stored: &Stored, size: usize, shared: Option<&SharedPages>) -> Result<Arc<[u8]>, MemoryError> {
+        let bytes = self.stored_bytes(stored)?;
+        let decode = |page: &mut [u8]| {
+            let decoded = self.codecs.decode(stored.method, &bytes, page);
+            decoded.map_err(|why| stored.damaged(why))
+        };
+        let page = match shared {
+            Some(shared) => shared.page(stored.method as u8, &bytes, size, decode)?,
+            None => decoded_page(size, decode)?,
+        };
+        self.note_zero_page(stored, &page);
         Ok(page)
     }
 
@@ -313,23 +333,6 @@ impl KdumpFile {
         })
     }
 
-    fn read_stored(&self, stored: &Stored, page: &mut [u8]) -> Result<(), MemoryError> {
-        if self.is_zero_page(stored) {
-            page.fill(0);
-            return Ok(());
-        }
-        if stored.method == Method::Raw && stored.size as usize == page.len() {
-            self.read_exactly(stored.at, stored.offset, page)?;
-        } else {
-            let bytes = self.stored_bytes(stored)?;
-            self.codecs
-                .decode(stored.method, &bytes, page)
-                .map_err(|why| stored.damaged(why))?;
-        }
-        self.note_zero_page(stored, page);
-        Ok(())
-    }
-
     fn stored_bytes(&self, stored: &Stored) -> Result<Vec<u8>, MemoryError> {
         let mut bytes = vec![0; stored.size as usize];
         self.read_exactly(stored.at, stored.offset, &mut bytes)?;
@@ -342,7 +345,7 @@ impl KdumpFile {
     }
 
     fn note_zero_page(&self, stored: &Stored, page: &[u8]) {
-        if page.iter().all(|byte| *byte == 0) {
+        if is_zero(page) {
             self.zero_page.store(stored.offset, Ordering::Relaxed);
         }
     }
