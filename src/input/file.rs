@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::{ReadAt, gate};
 
@@ -23,17 +23,46 @@ impl ReadCounter {
     }
 }
 
-/// An open file whose reads are counted.
+/// A file of at most so many bytes is kept in memory once it was asked for [`MANY`] times: then a system call for every
+/// page of a capsule costs more than the bytes.
+const SMALL: u64 = 1 << 20;
+/// What a file is opened for, its headers and no more, takes fewer reads.
+const MANY: u32 = 16;
+
+/// An open file whose reads are counted: the bytes that were asked for.
 #[derive(Debug)]
 pub(super) struct CountedFile {
     file: File,
     size: u64,
     counter: ReadCounter,
+    reads: AtomicU32,
+    /// All of it, if it is small; empty where it could not be had.
+    whole: OnceLock<Vec<u8>>,
 }
 
 impl CountedFile {
     pub(super) fn new(file: File, size: u64, counter: ReadCounter) -> Self {
-        Self { file, size, counter }
+        Self {
+            file,
+            size,
+            counter,
+            reads: AtomicU32::new(0),
+            whole: OnceLock::new(),
+        }
+    }
+
+    /// All of it, once that is worth it.
+    fn whole(&self) -> Option<&Vec<u8>> {
+        if self.size > SMALL || self.reads.fetch_add(1, Ordering::Relaxed) < MANY {
+            return None;
+        }
+        let read = || {
+            let mut bytes = vec![0; self.size as usize];
+            let read = read_fully_at(&self.file, 0, &mut bytes);
+            read.is_ok_and(|read| read == bytes.len()).then_some(bytes)
+        };
+        let whole = self.whole.get_or_init(|| read().unwrap_or_default());
+        Some(whole).filter(|whole| !whole.is_empty())
     }
 
     /// The same file from its start on, as a stream.
@@ -48,7 +77,10 @@ impl CountedFile {
 
 impl ReadAt for CountedFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let read = read_fully_at(&self.file, offset, buf)?;
+        let read = match self.whole() {
+            Some(whole) => whole.read_at(offset, buf)?,
+            None => read_fully_at(&self.file, offset, buf)?,
+        };
         self.counter.add(read);
         Ok(read)
     }
@@ -110,4 +142,40 @@ pub(super) fn read_fully_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Res
         }
     }
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_file_reads_the_same_once_it_is_kept() {
+        let bytes: Vec<u8> = (0..100_000_u32).map(|number| (number / 7) as u8).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let counter = ReadCounter::default();
+        let opened = CountedFile::new(File::open(file.path()).unwrap(), bytes.len() as u64, counter.clone());
+        let mut asked = 0;
+        for round in 0..3 * u64::from(MANY) {
+            let mut buf = [0; 10_000];
+            let offset = round * 2_500;
+            let read = opened.read_at(offset, &mut buf).unwrap();
+            let wanted = bytes.get(offset as usize..).unwrap_or_default();
+            assert_eq!(buf[..read], wanted[..wanted.len().min(10_000)], "{round}");
+            asked += read as u64;
+        }
+        assert_eq!(counter.bytes(), asked);
+        assert_eq!(opened.read_at(u64::MAX, &mut [0]).unwrap(), 0);
+        assert!(opened.whole.get().is_some_and(|whole| *whole == bytes));
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_read_as_far_as_it_goes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [1; 100]).unwrap();
+        let opened = CountedFile::new(File::open(file.path()).unwrap(), 200, ReadCounter::default());
+        for _ in 0..2 * MANY {
+            assert_eq!(opened.read_at(90, &mut [0; 20]).unwrap(), 10);
+        }
+    }
 }
