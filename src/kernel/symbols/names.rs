@@ -155,6 +155,15 @@ pub(super) fn entry(stream: &[u8], position: usize) -> Option<(&[u8], usize)> {
     Some((stream.get(start..end)?, end))
 }
 
+/// How many names like that of `len` bytes at `position` follow it; of the last ones some may not be counted.
+fn repeats(stream: &[u8], position: usize, len: usize) -> usize {
+    const STEP: usize = 64;
+    let from = |start: usize| stream.get(start..).unwrap_or_default().as_chunks::<STEP>().0;
+    let alike = from(position + len).iter().zip(from(position));
+    let steps = alike.take_while(|(next, this)| next == this).count();
+    (steps * STEP).checked_div(len).unwrap_or(0)
+}
+
 /// Where the stream stands after `count` names from its start.
 pub(super) fn skip(stream: &[u8], count: u32) -> Option<usize> {
     (0..count).try_fold(0, |position, _| entry(stream, position).map(|(_, next)| next))
@@ -191,15 +200,20 @@ impl NameIndex {
                 let stream = group((run * GROUPS + number) as u32);
                 let mut position = 0;
                 let mut last: (&[u8], u32) = (&[], NameIndex::UNKNOWN);
-                for hash in hashes {
-                    let Some((codes, next)) = entry(&stream, position) else {
-                        break;
-                    };
-                    position = next;
+                let mut rest = hashes;
+                while !rest.is_empty()
+                    && let Some((codes, next)) = entry(&stream, position)
+                {
+                    let mut row = 1;
                     if codes != last.0 {
                         last = (codes, tokens.hash(codes).map_or(NameIndex::UNKNOWN, NameIndex::filed));
+                    } else {
+                        row += repeats(&stream, position, next - position).min(rest.len() - 1);
                     }
-                    *hash = last.1;
+                    let (these, behind) = rest.split_at_mut(row);
+                    these.fill(last.1);
+                    position += row * (next - position);
+                    rest = behind;
                 }
             }
         });
@@ -289,7 +303,7 @@ mod tests {
             tail: Hash::default(),
         });
         let tokens = Tokens { tokens: tokens.into() };
-        let names = b"aabaaabba".repeat(60);
+        let names = [&b"aabaaabba".repeat(30)[..], &[b'b'; 150], b"abbba", &[b'a'; 115]].concat();
         // The second group lacks its last name, and the third all.
         let groups: Vec<Vec<u8>> = names
             .chunks(GROUP as usize)
