@@ -6,11 +6,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Pages are kept in so many sets of so many: of five kernel builds, and what dumps have for themselves in between.
-const SETS: usize = 1024;
+/// Pages are kept in so many sets of so many: of ten kernel builds, and what dumps have for themselves in between.
+const SETS: usize = 2048;
 const WAYS: usize = 8;
 /// Larger pages, of other architectures, are not kept, in bytes: the number of pages is the limit of memory, some
-/// 50 MiB.
+/// 70 MiB, and twice that if none of them could be compressed.
 const LARGEST: usize = 4096;
 
 /// Decoded pages by what they were decoded from; for all dumps of a run, and for several threads.
