@@ -31,9 +31,10 @@ const DESCRIPTOR_SIZE: u64 = 24;
 /// Descriptors are read in blocks of this many bytes (a multiple of their size): neighbours are usually asked for next.
 const DESCRIPTOR_BLOCK: u64 = 170 * DESCRIPTOR_SIZE;
 const CACHED_DESCRIPTOR_BLOCKS: usize = 64;
-/// Pages that are alike mostly follow each other: a few would do, but threads that decode must seldom wait for each other.
-/// In bytes.
-const PLACES_CACHE: usize = 2 << 20;
+/// Pages that are alike mostly follow each other, so that a few are enough; in bytes.
+const PLACES_CACHE: usize = 512 << 10;
+/// Pages that are stored in more bytes have too much to say to be like others.
+const LARGEST_ALIKE: u32 = 256;
 /// More pages than this need more than 48 bits of address space at 4 KiB a page: no machine has them.
 const MAX_PAGES: u64 = 1 << 36;
 /// The largest VMCOREINFO text that is believed, in bytes: the kernel's own is one page.
@@ -268,6 +269,9 @@ impl KdumpFile {
             let page = decoded_page(size, |page| self.read_exactly(stored.at, stored.offset, page))?;
             self.note_zero_page(&stored, &page);
             return Ok(page);
+        }
+        if stored.size > LARGEST_ALIKE {
+            return self.load(&stored, size, shared);
         }
         let load = || self.load(&stored, size, shared).map(|page| (stored, page));
         let (found, page) = self.places.get_or_load(stored.offset, load)?;
