@@ -31,7 +31,21 @@ impl Abi {
     }
 
     /// The unsigned integer that `bytes` (at most 8 count) hold.
+    #[inline]
     pub fn uint(self, bytes: &[u8]) -> u64 {
+        // Nearly all are of these sizes, and millions are asked for.
+        if let Ok(raw) = <[u8; 4]>::try_from(bytes) {
+            return u64::from(match self.order {
+                ByteOrder::Little => u32::from_le_bytes(raw),
+                ByteOrder::Big => u32::from_be_bytes(raw),
+            });
+        }
+        if let Ok(raw) = <[u8; 8]>::try_from(bytes) {
+            return match self.order {
+                ByteOrder::Little => u64::from_le_bytes(raw),
+                ByteOrder::Big => u64::from_be_bytes(raw),
+            };
+        }
         let take = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
         match self.order {
             ByteOrder::Little => bytes.iter().take(8).rev().fold(0, take),
@@ -68,6 +82,11 @@ impl KernelMemory {
         let mut buf = vec![0; len];
         self.memory.peek(at, &mut buf)?;
         Ok(buf)
+    }
+
+    /// See [`VirtualMemory::page`].
+    pub fn page(&self, at: VirtAddr) -> Option<Arc<[u8]>> {
+        self.memory.page(at)
     }
 
     /// Tells that `len` bytes at `at`, peeked at before, mattered.
@@ -230,6 +249,14 @@ mod tests {
         };
         assert_eq!(Abi::LE64.uint(&[1, 2, 3]), 0x03_0201);
         assert_eq!(big.uint(&[1, 2, 3]), 0x01_0203);
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        assert_eq!(
+            (Abi::LE64.uint(&bytes[..4]), big.uint(&bytes[..4])),
+            (0x0403_0201, 0x0102_0304)
+        );
+        let long = (0x0807_0605_0403_0201, 0x0102_0304_0506_0708);
+        assert_eq!((Abi::LE64.uint(&bytes[..8]), big.uint(&bytes[..8])), long);
+        assert_eq!((Abi::LE64.uint(&bytes), big.uint(&bytes)), long);
     }
 
     #[test]

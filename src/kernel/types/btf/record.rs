@@ -100,6 +100,7 @@ pub(super) struct Int {
 }
 
 /// Three 32-bit words, the shape of most of BTF.
+#[inline]
 pub(super) fn words(abi: Abi, raw: &[u8; 12]) -> [u32; 3] {
     let [a, b, c, d, e, f, g, h, i, j, k, l] = *raw;
     [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(|word| abi.uint(&word) as u32)
