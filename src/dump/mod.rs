@@ -39,6 +39,13 @@ pub trait PhysicalMemory: fmt::Debug + Send + Sync {
         self.read(at, buf)
     }
 
+    /// The page that starts at `at`, for those who keep it: as [`PhysicalMemory::peek`], without a copy. `None` also where
+    /// pages are not kept as such.
+    fn page(&self, at: PhysAddr) -> Option<Arc<[u8]>> {
+        let _ = at;
+        None
+    }
+
     /// Tells that `len` bytes at `at`, peeked at before, mattered.
     fn used(&self, at: PhysAddr, len: u64) {
         let _ = (at, len);

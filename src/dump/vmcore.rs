@@ -214,6 +214,13 @@ impl PhysicalMemory for Vmcore {
         }
     }
 
+    fn page(&self, at: PhysAddr) -> Option<Arc<[u8]>> {
+        match &self.source {
+            Source::Elf(_) => None,
+            Source::Kdump(memory) => memory.cached_page(at),
+        }
+    }
+
     fn ranges(&self) -> &[Range<u64>] {
         &self.ranges
     }

@@ -22,10 +22,15 @@ pub mod types;
 pub mod utsname;
 pub mod vmcoreinfo;
 
+use std::sync::Arc;
+
 pub use self::base::{BannerError, Kernel, KernelError, Problem};
 pub use self::locate::{SEARCH_BUDGET, SelfCheck};
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::dump::MemoryError;
+
+/// The smallest page size of the architectures that matter, in bytes.
+pub const PAGE: u64 = 4096;
 
 /// The dumped kernel's virtual memory.
 pub trait VirtualMemory: Send + Sync {
@@ -35,6 +40,13 @@ pub trait VirtualMemory: Send + Sync {
     /// Like [`VirtualMemory::read`], for bytes that may turn out not to matter ([`crate::dump::PhysicalMemory::peek`]).
     fn peek(&self, at: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         self.read(at, buf)
+    }
+
+    /// The page of [`PAGE`] bytes that starts at `at`, where it can be had without a copy
+    /// ([`crate::dump::PhysicalMemory::page`]).
+    fn page(&self, at: VirtAddr) -> Option<Arc<[u8]>> {
+        let _ = at;
+        None
     }
 
     /// Tells that `len` bytes at `at`, peeked at before, mattered.

@@ -1,4 +1,5 @@
-//! A long table in the dump's memory, read page by page as it is asked for and then kept.
+//! A long table in the dump's memory, read page by page as it is asked for and then kept, without a copy where that can
+//! be: many are alike, and others have them as well.
 //!
 //! Symbol tables have megabytes of which a lookup needs a few pages; a page that the dump lacks spoils only itself.
 //! Of the pages read, those who keep a record hear which bytes were asked for.
@@ -8,10 +9,8 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::addr::VirtAddr;
+use crate::kernel::PAGE;
 use crate::kernel::access::KernelMemory;
-
-/// The grain of reading: the smallest page size of the architectures that matter.
-const PAGE: u64 = 4096;
 
 /// `len` bytes of virtual memory from `start` on.
 #[derive(Debug)]
@@ -19,10 +18,17 @@ pub(super) struct PagedBytes {
     memory: KernelMemory,
     start: u64,
     len: u64,
-    pages: Vec<OnceLock<Option<Box<[u8]>>>>,
+    pages: Vec<OnceLock<Option<Page>>>,
     /// All pages at once, once [`PagedBytes::load`] has read them; `None` inside where the dump lacks one.
     loaded: OnceLock<Option<Arc<Vec<u8>>>>,
     is_recorded: bool,
+}
+
+/// A part of a page.
+#[derive(Debug)]
+struct Page {
+    bytes: Arc<[u8]>,
+    part: Range<usize>,
 }
 
 impl PagedBytes {
@@ -160,14 +166,22 @@ impl PagedBytes {
         }
         let number = at / PAGE - self.start / PAGE;
         let slot = self.pages.get(usize::try_from(number).ok()?)?;
-        slot.get_or_init(|| {
+        let page = slot.get_or_init(|| {
             let range = self.page_range(at);
-            let bytes = self
-                .memory
-                .peek(VirtAddr(range.start), (range.end - range.start) as usize);
-            bytes.ok().map(Vec::into_boxed_slice)
-        })
-        .as_deref()
+            let (start, length) = (at / PAGE * PAGE, (range.end - range.start) as usize);
+            if let Some(bytes) = self.memory.page(VirtAddr(start)) {
+                let skip = (range.start - start) as usize;
+                let part = skip..skip + length;
+                return Some(Page { bytes, part });
+            }
+            let bytes = self.memory.peek(VirtAddr(range.start), length).ok()?;
+            Some(Page {
+                bytes: bytes.into(),
+                part: 0..length,
+            })
+        });
+        let page = page.as_ref()?;
+        page.bytes.get(page.part.clone())
     }
 }
 

@@ -70,6 +70,15 @@ impl KdumpMemory {
         pieces.try_for_each(|piece| self.read_cached(piece))
     }
 
+    /// The page that starts at `at`.
+    pub(in crate::dump) fn cached_page(&self, at: PhysAddr) -> Option<Arc<[u8]>> {
+        let pfn = at.0 / self.page_size as u64;
+        let load = || self.page(pfn);
+        at.0.is_multiple_of(self.page_size as u64)
+            .then(|| self.pages.get_or_load(pfn, load).ok())
+            .flatten()
+    }
+
     fn pieces<'a>(&self, at: PhysAddr, buf: &'a mut [u8]) -> impl Iterator<Item = Piece<'a>> + use<'a> {
         let page_size = self.page_size;
         let first = (at.0 % page_size as u64) as usize;

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use self::cache::Cache;
 pub(crate) use self::cache::TableMemory;
 pub use self::linear::{KERNEL_MAP, LinearMaps};
-use super::{ReadError, VirtualMemory};
+use super::{PAGE, ReadError, VirtualMemory};
 use crate::addr::{PhysAddr, VirtAddr};
 use crate::dump::{MemoryError, PhysicalMemory};
 
@@ -236,6 +236,13 @@ impl VirtualMemory for AddressSpace {
 
     fn peek(&self, at: VirtAddr, buf: &mut [u8]) -> Result<(), ReadError> {
         self.read_by(at, buf, |physical, part| self.memory.peek(physical, part))
+    }
+
+    fn page(&self, at: VirtAddr) -> Option<Arc<[u8]>> {
+        // Nothing smaller is mapped: what starts a page lies in one piece.
+        let starts = at.0.is_multiple_of(PAGE);
+        let physical = self.translate(at).ok().filter(|_| starts)?;
+        self.memory.page(physical).filter(|page| page.len() as u64 == PAGE)
     }
 
     fn used(&self, at: VirtAddr, len: u64) {
