@@ -44,6 +44,32 @@ fn a_capsule_says_the_same_whatever_was_read_before() {
 }
 
 #[test]
+fn nor_does_it_matter_that_some_of_them_are_damaged_or_cut() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for (number, capsule) in common::capsules().iter().step_by(7).enumerate() {
+        let bytes = std::fs::read(capsule).unwrap();
+        let mut put = |name: &str, bytes: &[u8]| {
+            let path = temporary.path().join(format!("{number}-{name}"));
+            std::fs::write(&path, bytes).unwrap();
+            paths.push(path);
+        };
+        let damage = |start: usize, step: usize, with: u8| {
+            let mut bytes = bytes.clone();
+            let hit = bytes.iter_mut().skip(start).step_by(step);
+            hit.for_each(|byte| *byte ^= with);
+            bytes
+        };
+        put("pages", &damage(60_000, 9_001, 0x55));
+        // Sizes, places and flags of pages are in the front.
+        put("descriptors", &damage(20_000, 1_009, 0x04));
+        put("whole", &bytes);
+        put("cut", &bytes[..bytes.len() / 2]);
+    }
+    same(&paths);
+}
+
+#[test]
 fn so_does_a_dump_and_one_of_its_build_that_is_damaged_or_cut() {
     let Some(folder) = common::shared("vmcores") else {
         return;
