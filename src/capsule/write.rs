@@ -1,5 +1,8 @@
-//! The file of a capsule: kdump-compressed, header version 6, pages in zstd; `disk_dump_header` and `kdump_sub_header`
+//! The file of a capsule: kdump-compressed, header version 6, pages in zlib; `disk_dump_header` and `kdump_sub_header`
 //! of makedumpfile's diskdump_mod.h, little-endian and 64-bit.
+//!
+//! Zlib is what every reader of such files understands. Of pages of mostly zeros, each packed by itself, nothing else at
+//! hand makes less: the zstd that is written here takes twice as much.
 //!
 //! The page bitmaps keep the number of page frames of the first dump, since that tells the size of the machine. They
 //! cannot be compressed: for a machine of 16 TiB they are a gigabyte, of which a capsule sets some hundred bits. So a
@@ -7,8 +10,10 @@
 //! which leaves zeros out; `crash` reads it as it is and `makedumpfile -R` makes a (sparse) plain file of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
-use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 
 use crate::dump::Header;
 use crate::dump::capsule::{CapsuleFacts, NOTE_NAME, NOTE_TYPE};
@@ -17,7 +22,7 @@ use crate::dump::capsule::{CapsuleFacts, NOTE_NAME, NOTE_TYPE};
 const PLAIN_BITMAPS: u64 = 128 << 10;
 
 const VERSION: u32 = 6;
-const STATUS_ZSTD: u32 = 0x20;
+const STATUS_ZLIB: u32 = 0x1;
 const STATUS_INCOMPLETE: u32 = 0x8;
 const DESCRIPTOR_SIZE: u64 = 24;
 const SUB_HEADER_SIZE: u64 = 104;
@@ -63,11 +68,9 @@ pub(super) fn file(content: &Content<'_>) -> Vec<u8> {
     // Pages that are alike (blanked tables have many) are stored once, as makedumpfile stores zeros.
     let mut places: BTreeMap<Vec<u8>, (u64, u32)> = BTreeMap::new();
     for page in content.pages.values() {
-        let packed = compress_to_vec(page.as_slice(), CompressionLevel::Fastest);
-        let (stored, flags) = if packed.len() < page.len() {
-            (packed, STATUS_ZSTD)
-        } else {
-            (page.clone(), 0)
+        let (stored, flags) = match packed(page) {
+            Some(packed) => (packed, STATUS_ZLIB),
+            None => (page.clone(), 0),
         };
         let size = stored.len() as u32;
         let (offset, _) = *places.entry(stored).or_insert_with_key(|stored| {
@@ -87,6 +90,13 @@ pub(super) fn file(content: &Content<'_>) -> Vec<u8> {
     } else {
         file.plain()
     }
+}
+
+/// The page as a zlib stream, where that is shorter.
+fn packed(page: &[u8]) -> Option<Vec<u8>> {
+    let mut packer = ZlibEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(page).ok()?;
+    packer.finish().ok().filter(|packed| packed.len() < page.len())
 }
 
 /// `struct disk_dump_header`.
@@ -117,7 +127,7 @@ fn main_header(content: &Content<'_>, block: u64, frames: u64, sub_blocks: u64, 
     let written = content.pages.len() as u32;
     let cpus = content.header.prstatus.len().max(content.header.qemu_cpus.len()).max(1) as u32;
     let words = [
-        STATUS_ZSTD | incomplete,
+        STATUS_ZLIB | incomplete,
         block as u32,
         sub_blocks as u32,
         bitmap_blocks as u32,
@@ -309,7 +319,7 @@ mod tests {
             excluded: &BTreeSet::new(),
         });
         let size = DESCRIPTOR_SIZE as usize;
-        let alike = |pair: &[u8]| pair[..size] == pair[size..] && pair[12] == STATUS_ZSTD as u8 && pair[13] == 0;
+        let alike = |pair: &[u8]| pair[..size] == pair[size..] && pair[12] == STATUS_ZLIB as u8 && pair[13] == 0;
         let first = bytes.windows(2 * size).position(alike).unwrap();
         let open = |bytes: &[u8]| {
             let file: Arc<dyn ReadAt> = Arc::new(bytes.to_vec());
