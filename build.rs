@@ -48,6 +48,10 @@ impl Tree for Value {
             _ => None,
         }
     }
+
+    fn entries(&self) -> usize {
+        self.as_mapping().map_or(0, serde_yaml::Mapping::len)
+    }
 }
 
 fn main() -> io::Result<()> {
@@ -151,7 +155,9 @@ impl Shipped {
         };
         let facets = Facets {
             open: self.keys.open,
+            general: self.keys.general,
             required: required.fold(0, |groups, key| groups | key.group),
+            asks: self.keys.asks,
             kinds: self.keys.kinds.iter().map(Cow::as_ref).collect(),
         };
         let mut names: Vec<(u8, Cow<'_, str>)> = Vec::new();
@@ -161,7 +167,11 @@ impl Shipped {
             }
         }
         let names = names.iter().map(|(group, name)| (*group, name.as_ref()));
-        writer.add((&self.text, &self.json), &head, &facets, names);
+        let further = self.keys.further.iter().map(|names| {
+            let names = names.iter().flat_map(|name| keys::spellings(keys::FRAMES, name));
+            names.map(|name| (keys::FRAMES, name.into_owned())).collect()
+        });
+        writer.add((&self.text, &self.json), &head, &facets, names, further.collect());
     }
 }
 

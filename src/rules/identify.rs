@@ -148,7 +148,13 @@ pub fn identify_counted(
 /// Names the crash by asking every rule: what [`identify`] must agree with.
 pub fn identify_naively(base: &KnowledgeBase, report: &CrashReport, probe: Option<&dyn Probe>) -> Identification {
     let all = base.index().in_force().iter();
-    let all: Vec<Candidate> = all.map(|&at| Candidate { at, lacks: 0 }).collect();
+    let all = all.map(|&at| Candidate {
+        at,
+        lacks: 0,
+        asks: usize::MAX,
+        general: false,
+    });
+    let all: Vec<Candidate> = all.collect();
     among(base, &all, &Context::new(report, probe), None)
 }
 
@@ -225,9 +231,8 @@ fn among(
     // Thousands of rules may lack the same evidence: those that could not come nearer than the nearest are not asked.
     for (candidate, loaded) in with(true) {
         let best = || {
-            let yes = leaves(&loaded.rule().matches).len().saturating_sub(candidate.lacks);
-            let general = loaded.rule().scope == Scope::General;
-            ((general, false, candidate.lacks, Reverse(yes)), loaded.id())
+            let yes = candidate.asks.saturating_sub(candidate.lacks);
+            ((candidate.general, false, candidate.lacks, Reverse(yes)), loaded.id())
         };
         let hopeless = close.len() >= MAX_NEAR && close.last().is_some_and(|last| best() > last.rank());
         if hopeless || !adds(candidate.at) {

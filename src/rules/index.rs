@@ -18,20 +18,44 @@ use crate::crash::{CrashReport, PanicKind};
 /// The index over a knowledge base, by place in it.
 #[derive(Debug, Default)]
 pub struct Index {
-    fault: HashMap<String, Vec<u32>>,
-    frames: HashMap<String, Vec<u32>>,
+    fault: HashMap<String, Function>,
+    frames: HashMap<String, Function>,
     panic: Texts,
     log: Texts,
     /// For each rule the groups in which it requires something that it names.
     required: Vec<u8>,
     /// The kinds that each rule asks for, a bit each.
     kinds: Vec<u64>,
+    /// How many predicates each has, and whether it is a general one.
+    asks: Vec<(u32, bool)>,
+    /// What else each needs of the stack.
+    further: Vec<Further>,
+    /// Of rules of packs: how many lists there are, of each how many functions' numbers it has, and those.
+    lists: Vec<u32>,
     /// Rules that no name leads to.
     open: Vec<u32>,
     in_force: Vec<usize>,
     /// Where each shipped rule stands, by its number; [`Index::NOWHERE`] when it is not in force. The functions that
     /// these rules name are looked up where the build script put them.
     places: Vec<u32>,
+}
+
+/// A function that rules of packs name.
+#[derive(Debug)]
+struct Function {
+    /// Counted on from the places of the shipped rules' names.
+    number: u32,
+    rules: Vec<u32>,
+}
+
+/// Where the lists are of which the stack must hold a function each.
+#[derive(Clone, Copy, Debug)]
+enum Further {
+    Nowhere,
+    /// There in [`Index::lists`].
+    Own(usize),
+    /// With the shipped rule of this number.
+    Shipped(usize),
 }
 
 /// Literals and the rules that each leads to, searched for all at once.
@@ -58,6 +82,10 @@ pub struct Candidate {
     pub at: usize,
     /// At least so many predicates that it requires are unknown: what they name was not found. With any, it cannot match.
     pub lacks: usize,
+    /// How many predicates it has.
+    pub asks: usize,
+    /// Whether it is a general rule.
+    pub general: bool,
 }
 
 /// The literals that a search found.
@@ -174,15 +202,16 @@ impl Index {
     pub fn new<'k>(rules: impl Iterator<Item = Option<Indexed<'k>>>) -> Self {
         let mut index = Index::default();
         for (at, indexed) in rules.enumerate() {
-            // More rules than fit into 32 bits would not fit into memory.
-            let rule = u32::try_from(at).unwrap_or(u32::MAX);
-            let (required, kinds) = match indexed {
-                None => (0, 0),
+            let rule = small(at);
+            let (required, kinds, asks, further) = match indexed {
+                None => (0, 0, (0, false), Further::Nowhere),
                 Some(Indexed::Keys(keys)) => index.add(rule, keys),
                 Some(Indexed::Shipped(number)) => index.add_shipped(rule, number),
             };
             index.required.push(required);
             index.kinds.push(kinds);
+            index.asks.push(asks);
+            index.further.push(further);
             if indexed.is_some() {
                 index.in_force.push(at);
             }
@@ -191,7 +220,7 @@ impl Index {
         index
     }
 
-    fn add(&mut self, rule: u32, keys: &Keys) -> (u8, u64) {
+    fn add(&mut self, rule: u32, keys: &Keys) -> (u8, u64, (u32, bool), Further) {
         let mut required = 0;
         for key in keys.keys.iter() {
             for name in key.any_of.iter().flat_map(|name| spellings(key.group, name)) {
@@ -209,10 +238,31 @@ impl Index {
         if keys.open {
             self.open.push(rule);
         }
-        (required, kind_bits(keys.kinds.iter().map(Cow::as_ref)))
+        let kinds = kind_bits(keys.kinds.iter().map(Cow::as_ref));
+        (
+            required,
+            kinds,
+            (small(keys.asks), keys.general),
+            self.add_further(keys),
+        )
     }
 
-    fn add_shipped(&mut self, rule: u32, number: usize) -> (u8, u64) {
+    fn add_further(&mut self, keys: &Keys) -> Further {
+        if keys.further.is_empty() {
+            return Further::Nowhere;
+        }
+        let start = self.lists.len();
+        self.lists.push(small(keys.further.len()));
+        for names in &keys.further {
+            let names = names.iter().flat_map(|name| spellings(FRAMES, name));
+            let numbers: Vec<u32> = names.map(|name| function(&mut self.frames, &name).number).collect();
+            self.lists.push(small(numbers.len()));
+            self.lists.extend(numbers);
+        }
+        Further::Own(start)
+    }
+
+    fn add_shipped(&mut self, rule: u32, number: usize) -> (u8, u64, (u32, bool), Further) {
         let facets = SHIPPED.facets(number);
         if self.places.len() <= number {
             self.places.resize(number + 1, Self::NOWHERE);
@@ -223,7 +273,8 @@ impl Index {
         if facets.open {
             self.open.push(rule);
         }
-        (facets.required, kind_bits(facets.kinds))
+        let asks = (small(facets.asks), facets.general);
+        (facets.required, kind_bits(facets.kinds), asks, Further::Shipped(number))
     }
 
     /// Texts are searched for all at once, whoever asks for them.
@@ -239,19 +290,33 @@ impl Index {
         }
     }
 
-    /// Calls `found` with the rules that name a function in a predicate of `group`.
-    fn look_up(&self, group: u8, symbol: &str, found: &mut dyn FnMut(&[u32])) {
+    /// Calls `found` with the number of a function and the rules that name it in a predicate of `group`.
+    fn look_up(&self, group: u8, symbol: &str, found: &mut dyn FnMut(usize, &[u32])) {
         let own = if group == FAULT { &self.fault } else { &self.frames };
         for name in spellings(group, symbol) {
-            if let Some(rules) = own.get(name.as_ref()) {
-                found(rules);
+            if let Some(function) = own.get(name.as_ref()) {
+                found(function.number as usize, &function.rules);
             }
-            if !self.places.is_empty() {
-                let shipped = SHIPPED.naming(group, &name);
-                for place in shipped.filter_map(|number| place_of(&self.places, number)) {
-                    found(&[place]);
+            if !self.places.is_empty()
+                && let Some(function) = SHIPPED.place(group, &name)
+            {
+                found(function, &[]);
+                for place in SHIPPED
+                    .rules_of(function)
+                    .filter_map(|number| place_of(&self.places, number))
+                {
+                    found(function, &[place]);
                 }
             }
+        }
+    }
+
+    /// Whether the stack holds none of the functions of one of the lists that a rule needs one of each from.
+    fn lacks_further(&self, rule: usize, stack: &Numbers) -> bool {
+        match self.further.get(rule) {
+            None | Some(Further::Nowhere) => false,
+            Some(Further::Own(start)) => lacks_one(self.lists.iter().skip(*start).copied(), stack),
+            Some(Further::Shipped(number)) => lacks_one(SHIPPED.further(*number), stack),
         }
     }
 
@@ -271,6 +336,7 @@ impl Index {
         let mut hits = vec![0u8; self.required.len()];
         let mut touched: Vec<u32> = self.open.clone();
         let mut definite = 0;
+        let mut stack = Numbers::default();
         let mut hit = |group: u8, rules: &[u32]| {
             for &rule in rules {
                 if let Some(groups) = hits.get_mut(rule as usize) {
@@ -283,14 +349,17 @@ impl Index {
         };
         if let Some(symbol) = report.fault.as_ref().and_then(|fault| fault.symbol.as_deref()) {
             definite |= FAULT;
-            self.look_up(FAULT, symbol, &mut |rules| hit(FAULT, rules));
+            self.look_up(FAULT, symbol, &mut |_, rules| hit(FAULT, rules));
         }
         let frames = || report.frames.iter().filter(|frame| !frame.machinery);
         if report.stack.as_ref().is_some_and(|stack| stack.complete) && frames().all(|frame| frame.symbol.is_some()) {
             definite |= FRAMES;
         }
         for symbol in frames().filter_map(|frame| frame.symbol.as_deref()) {
-            self.look_up(FRAMES, symbol, &mut |rules| hit(FRAMES, rules));
+            self.look_up(FRAMES, symbol, &mut |number, rules| {
+                stack.add(number);
+                hit(FRAMES, rules);
+            });
         }
         if report.panic.as_ref().is_some_and(|panic| panic.message.is_some()) {
             definite |= PANIC;
@@ -311,11 +380,19 @@ impl Index {
         touched.dedup();
         let candidate = |rule: &u32| {
             let at = *rule as usize;
-            let lacking = self.required.get(at)? & !hits.get(at)?;
-            let stays = self.kinds.get(at)? & kind != 0 && lacking & definite == 0;
-            stays.then_some(Candidate {
+            if self.kinds.get(at)? & kind == 0 {
+                return None;
+            }
+            let mut lacking = self.required.get(at)? & !hits.get(at)?;
+            if lacking & FRAMES == 0 && self.lacks_further(at, &stack) {
+                lacking |= FRAMES;
+            }
+            let (asks, general) = *self.asks.get(at)?;
+            (lacking & definite == 0).then_some(Candidate {
                 at,
                 lacks: lacking.count_ones() as usize,
+                asks: asks as usize,
+                general,
             })
         };
         (touched.iter().filter_map(candidate).collect(), found)
@@ -326,13 +403,56 @@ fn place_of(places: &[u32], number: usize) -> Option<u32> {
     places.get(number).copied().filter(|place| *place != Index::NOWHERE)
 }
 
-fn add_symbol(index: &mut HashMap<String, Vec<u32>>, name: &str, rule: u32) {
-    match index.get_mut(name) {
-        Some(rules) if rules.last() == Some(&rule) => {}
-        Some(rules) => rules.push(rule),
-        None => {
-            index.insert(name.to_owned(), vec![rule]);
+/// Whether of one of the lists (their number, and of each its length and its numbers) nothing is in `numbers`.
+fn lacks_one(mut words: impl Iterator<Item = u32>, numbers: &Numbers) -> bool {
+    let lists = words.next().unwrap_or_default();
+    (0..lists).any(|_| {
+        let len = words.next().unwrap_or_default();
+        // Each is looked at, so that the next list begins behind the last.
+        !(0..len).fold(false, |any, _| {
+            any | words.next().is_some_and(|number| numbers.has(number as usize))
+        })
+    })
+}
+
+/// A set of small numbers.
+#[derive(Debug, Default)]
+struct Numbers(Vec<u64>);
+
+impl Numbers {
+    fn add(&mut self, number: usize) {
+        if self.0.len() <= number / 64 {
+            self.0.resize(number / 64 + 1, 0);
         }
+        if let Some(word) = self.0.get_mut(number / 64) {
+            *word |= 1 << (number % 64);
+        }
+    }
+
+    fn has(&self, number: usize) -> bool {
+        self.0
+            .get(number / 64)
+            .is_some_and(|word| word >> (number % 64) & 1 != 0)
+    }
+}
+
+/// A number that fits into 32 bits: more would not fit into memory.
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn function<'i>(index: &'i mut HashMap<String, Function>, name: &str) -> &'i mut Function {
+    let number = small(SHIPPED.names_len() + index.len());
+    index.entry(name.to_owned()).or_insert_with(|| Function {
+        number,
+        rules: Vec::new(),
+    })
+}
+
+fn add_symbol(index: &mut HashMap<String, Function>, name: &str, rule: u32) {
+    let rules = &mut function(index, name).rules;
+    if rules.last() != Some(&rule) {
+        rules.push(rule);
     }
 }
 
@@ -353,4 +473,44 @@ fn kind_bits<'w>(words: impl Iterator<Item = &'w str>) -> u64 {
 fn bit(kind: PanicKind) -> u64 {
     // PanicKind has fewer than 64 values; one more would share the last bit, which only makes the index ask more.
     1 << (kind as u32).min(63)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::evaluate::leaves;
+    use super::super::pack::KnowledgeBase;
+    use super::super::schema::Scope;
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_rule_before_it_is_read_is_what_it_says() {
+        let shipped = KnowledgeBase::builtin();
+        let texts = shipped
+            .rules()
+            .iter()
+            .map(|loaded| (loaded.file.as_ref(), loaded.text()));
+        let pack = KnowledgeBase::from_texts(texts).base;
+        assert!(shipped.rules().len() > 1000);
+        assert_eq!(shipped.rules().len(), pack.rules().len());
+        for base in [&shipped, &pack] {
+            let index = base.index();
+            for &at in index.in_force() {
+                let (rule, (asks, general)) = (base.rules()[at].rule(), index.asks[at]);
+                assert_eq!(asks as usize, leaves(&rule.matches).len(), "{}", rule.id);
+                assert_eq!(general, rule.scope == Scope::General, "{}", rule.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_stack_lacks_what_one_list_has_and_it_has_not() {
+        let mut stack = Numbers::default();
+        [3, 64, 200].map(|number| stack.add(number));
+        assert!(stack.has(64) && !stack.has(65) && !stack.has(5000));
+        let lacks = |words: &[u32]| lacks_one(words.iter().copied(), &stack);
+        assert!(!lacks(&[]) && !lacks(&[0]));
+        assert!(!lacks(&[2, 1, 3, 3, 1, 2, 200]));
+        assert!(lacks(&[2, 1, 3, 3, 1, 2, 4]));
+        assert!(lacks(&[2, 2, 1, 2, 1, 3]));
+    }
 }

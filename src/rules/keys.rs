@@ -17,6 +17,8 @@ pub trait Tree: Sized {
     fn list(&self) -> Option<&[Self]>;
     /// A scalar as it is spelt.
     fn word(&self) -> Option<Cow<'_, str>>;
+    /// How many keys a mapping has; 0 for anything else.
+    fn entries(&self) -> usize;
 
     /// The items of a list, or the value itself, where one may stand for a list of one.
     fn one_or_many(&self) -> &[Self] {
@@ -63,6 +65,13 @@ pub struct Keys {
     pub open: bool,
     /// The kinds of crash that it asks for; none: any.
     pub kinds: Cow<'static, [Cow<'static, str>]>,
+    /// Functions of which the stack must hold one of each list, lest a predicate of `match` is not yes. Empty where the
+    /// rule's only key says as much.
+    pub further: Vec<Vec<String>>,
+    /// How many predicates `match` has.
+    pub asks: usize,
+    /// Whether it names a class of crash, no bug.
+    pub general: bool,
 }
 
 impl Keys {
@@ -77,17 +86,57 @@ impl Keys {
         let kinds: Vec<Cow<'static, str>> = words.map(|word| Cow::Owned(word.into_owned())).collect();
         // A rule none of whose own predicates names anything may match through the others alone.
         let open = walk.open || !walk.keys.iter().any(|key| key.required);
+        if walk.further.len() < 2 {
+            walk.further.clear();
+        }
         Keys {
             keys: Cow::Owned(walk.keys),
             open,
             kinds: Cow::Owned(kinds),
+            further: walk.further,
+            asks: rule.key("match").map_or(0, asks),
+            general: rule
+                .key("scope")
+                .and_then(Tree::word)
+                .is_some_and(|scope| scope == "general"),
         }
     }
+}
+
+/// How many predicates a block has: each is a row of evidence.
+fn asks<T: Tree>(block: &T) -> usize {
+    let of = |key: &str| block.key(key);
+    // One each, whatever they look like.
+    let single = ["kind", "comm", "arch", "uptime", "release", "panic", "log"];
+    let single = single.iter().filter(|key| of(key).is_some()).count();
+    // One for every key, and one where the short form has none.
+    let keyed = ["fault", "registers", "taint", "hardware", "memory", "cmdline", "sysctl"];
+    let keyed: usize = keyed
+        .iter()
+        .filter_map(|key| of(key))
+        .map(|part| part.entries().max(1))
+        .sum();
+    let frames = of("frames").map_or(0, |frames| {
+        let lists = ["ordered", "adjacent", "any", "none"];
+        lists.iter().filter(|list| frames.key(list).is_some()).count().max(1)
+    });
+    let modules = of("modules").map_or(0, |modules| {
+        let lists = ["loaded", "absent"]
+            .iter()
+            .filter(|list| modules.key(list).is_some())
+            .count();
+        let versions = modules.key("version").map_or(0, Tree::entries);
+        (lists + versions).max(1)
+    });
+    let items = |key: &str| of(key).and_then(Tree::list).map_or(0, <[T]>::len);
+    let blocks = ["any", "none"].iter().filter(|key| items(key) > 0).count();
+    single + keyed + frames + modules + blocks + items("deref")
 }
 
 #[derive(Default)]
 struct Walk {
     keys: Vec<Key>,
+    further: Vec<Vec<String>>,
     open: bool,
 }
 
@@ -138,15 +187,22 @@ impl Walk {
                 let tokens = item.key("any").unwrap_or(item).one_or_many();
                 tokens.iter().map(exact).collect::<Option<Vec<_>>>()
             });
+            let choices: Vec<Vec<String>> = choices.collect();
+            if required {
+                self.further.extend(choices.iter().cloned());
+            }
             // All items must be there: the one that fewest stacks hold will do. A long name says much.
-            let best = choices.max_by_key(|names: &Vec<String>| {
+            let best = choices.into_iter().max_by_key(|names| {
                 let shortest = names.iter().map(String::len).min().unwrap_or(0);
                 (std::cmp::Reverse(names.len()), shortest)
             });
             self.add(FRAMES, required, best);
         }
         if let Some(tokens) = frames.key("any").filter(|_| long) {
-            let names = tokens.one_or_many().iter().map(exact).collect();
+            let names: Option<Vec<String>> = tokens.one_or_many().iter().map(exact).collect();
+            if required {
+                self.further.extend(names.clone());
+            }
             self.add(FRAMES, required, names);
         }
     }

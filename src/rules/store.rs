@@ -5,22 +5,26 @@
 //! of numbers, little-endian words of 32 bits, that point into both. It must not know what a rule means.
 
 /// Words of a rule's record: text and JSON (start and length each, in the texts), digest (two), flags, where its head
-/// starts in the heads, and how long each of the head's fields is.
-pub const RULE: usize = 8 + FIELDS;
+/// starts in the heads, where its further lists start in the list, and how long each of the head's fields is.
+pub const RULE: usize = 9 + FIELDS;
 /// Fields of a head: kinds, file, id, status, replaced_by, was, specializes.
 pub const FIELDS: usize = 7;
 /// Words of a name's record: group, name (start and length, in the heads), its rules (start and count, in the list).
 const NAME: usize = 5;
-/// Words before the first record: how many rules, how many names.
-const START: usize = 2;
+/// Words before the first record: how many rules, how many names, how many slots the table of names has.
+const START: usize = 3;
 
 /// What the index needs of a rule.
 #[derive(Debug)]
 pub struct Facets<K> {
     /// See [`Keys::open`](super::keys::Keys::open).
     pub open: bool,
+    /// See [`Keys::general`](super::keys::Keys::general).
+    pub general: bool,
     /// The groups in which it requires something that it names.
     pub required: u8,
+    /// How many predicates its `match` has.
+    pub asks: usize,
     /// The kinds of crash that it asks for.
     pub kinds: K,
 }
@@ -55,6 +59,14 @@ pub struct Store<'t> {
     pub numbers: &'t [u8],
 }
 
+/// Where in the table of names a name is looked for first, modulo the table's size: FNV-1a.
+pub fn hash(group: u8, name: &str) -> usize {
+    let bytes = std::iter::once(group).chain(name.bytes());
+    bytes.fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    }) as usize
+}
+
 impl<'t> Store<'t> {
     fn word(&self, at: usize) -> usize {
         let bytes = self.numbers.get(at * 4..).and_then(|rest| rest.first_chunk::<4>());
@@ -87,7 +99,7 @@ impl<'t> Store<'t> {
     fn fields(&self, number: usize) -> [&'t str; FIELDS] {
         let mut start = self.rule(number, 7);
         std::array::from_fn(|field| {
-            let len = self.rule(number, 8 + field);
+            let len = self.rule(number, 9 + field);
             let text = Self::part(self.heads, start, len);
             start = start.saturating_add(len);
             text
@@ -97,10 +109,12 @@ impl<'t> Store<'t> {
     /// What the index needs of a rule.
     pub fn facets(&self, number: usize) -> Facets<impl Iterator<Item = &'t str> + use<'t>> {
         let flags = self.rule(number, 6);
-        let kinds = Self::part(self.heads, self.rule(number, 7), self.rule(number, 8));
+        let kinds = Self::part(self.heads, self.rule(number, 7), self.rule(number, 9));
         Facets {
             open: flags & 1 != 0,
+            general: flags & 2 != 0,
             required: (flags >> 8) as u8,
+            asks: flags >> 16,
             kinds: kinds.split(' ').filter(|kind| !kind.is_empty()),
         }
     }
@@ -131,12 +145,37 @@ impl<'t> Store<'t> {
         )
     }
 
-    fn rules_of(&self, place: usize) -> impl Iterator<Item = usize> + use<'t> {
+    /// How many names there are.
+    pub fn names_len(&self) -> usize {
+        self.word(1)
+    }
+
+    /// Where the table of names starts, and how many slots it has.
+    fn table(&self) -> (usize, usize) {
+        (START + self.len() * RULE + self.names_len() * NAME, self.word(2))
+    }
+
+    /// Where the list starts.
+    fn list(&self) -> usize {
+        let (table, slots) = self.table();
+        table + slots
+    }
+
+    /// The rules that name the name at `place` in a predicate of its group.
+    pub fn rules_of(&self, place: usize) -> impl Iterator<Item = usize> + use<'t> {
         let names = START + self.len() * RULE;
-        let list = names + self.word(1) * NAME;
+        let list = self.list();
         let (start, count) = (self.word(names + place * NAME + 3), self.word(names + place * NAME + 4));
         let store = *self;
         (start..start + count).map(move |at| store.word(list + at))
+    }
+
+    /// What else a rule needs of the stack (`Keys::further`): how many lists there are, and of each how many places of
+    /// names it has, and those.
+    pub fn further(&self, number: usize) -> impl Iterator<Item = u32> + use<'t> {
+        let start = self.list() + self.rule(number, 8);
+        let store = *self;
+        (start..).map(move |at| store.word(at) as u32)
     }
 
     /// The place of the first name that is not below `(group, name)`.
@@ -153,11 +192,13 @@ impl<'t> Store<'t> {
         low
     }
 
-    /// The rules that name `name` in a predicate of `group`.
-    pub fn naming(&self, group: u8, name: &str) -> impl Iterator<Item = usize> + use<'t> {
-        let place = self.lower_bound(group, name);
-        let found = place < self.word(1) && self.name(place) == (group, name);
-        self.rules_of(place).filter(move |_| found)
+    /// The place of a name in a group.
+    pub fn place(&self, group: u8, name: &str) -> Option<usize> {
+        let (table, slots) = self.table();
+        let first = hash(group, name).checked_rem(slots)?;
+        let slots = (first..slots).chain(0..first).map(|slot| self.word(table + slot));
+        let mut places = slots.map_while(|slot| slot.checked_sub(1));
+        places.find(|place| self.name(*place) == (group, name))
     }
 
     /// All names of a group with the rules that name them.

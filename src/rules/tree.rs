@@ -114,6 +114,13 @@ impl Tree for Node {
             Data::List(_) | Data::Map(_) => None,
         }
     }
+
+    fn entries(&self) -> usize {
+        match &self.data {
+            Data::Map(entries) => entries.len(),
+            Data::Scalar { .. } | Data::List(_) => 0,
+        }
+    }
 }
 
 enum Step<'a> {
