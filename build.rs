@@ -154,7 +154,9 @@ impl Shipped {
             digest: digest(self.text.as_bytes()),
         };
         let facets = Facets {
-            open: self.keys.open,
+            always: self.keys.open.always,
+            to_modules: self.keys.open.to_modules,
+            to_kinds: self.keys.open.to_kinds.iter().map(String::as_str).collect(),
             general: self.keys.general,
             required: required.fold(0, |groups, key| groups | key.group),
             asks: self.keys.asks,

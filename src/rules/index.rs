@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-use super::keys::{FAULT, FRAMES, Keys, LOG, PANIC, spellings};
+use super::keys::{FAULT, FRAMES, Keys, LOG, Open, PANIC, spellings};
 use super::loaded::{Indexed, SHIPPED};
 use crate::crash::{CrashReport, PanicKind};
 
@@ -34,6 +34,10 @@ pub struct Index {
     lists: Vec<u32>,
     /// Rules that no name leads to.
     open: Vec<u32>,
+    /// Those that nothing but a module may lead to.
+    to_modules: Vec<u32>,
+    /// Those that nothing but one of these kinds, a bit each, may lead to.
+    to_kinds: Vec<(u32, u64)>,
     in_force: Vec<usize>,
     /// Where each shipped rule stands, by its number; [`Index::NOWHERE`] when it is not in force. The functions that
     /// these rules name are looked up where the build script put them.
@@ -235,9 +239,12 @@ impl Index {
                 required |= key.group;
             }
         }
-        if keys.open {
-            self.open.push(rule);
-        }
+        let Open {
+            always,
+            to_modules,
+            to_kinds,
+        } = &keys.open;
+        self.add_open(rule, *always, *to_modules, to_kinds.iter().map(String::as_str));
         let kinds = kind_bits(keys.kinds.iter().map(Cow::as_ref));
         (
             required,
@@ -245,6 +252,20 @@ impl Index {
             (small(keys.asks), keys.general),
             self.add_further(keys),
         )
+    }
+
+    fn add_open<'w>(&mut self, rule: u32, always: bool, to_modules: bool, to_kinds: impl Iterator<Item = &'w str>) {
+        let mut to_kinds = to_kinds.peekable();
+        if always {
+            self.open.push(rule);
+        } else {
+            if to_modules {
+                self.to_modules.push(rule);
+            }
+            if to_kinds.peek().is_some() {
+                self.to_kinds.push((rule, kind_bits(to_kinds)));
+            }
+        }
     }
 
     fn add_further(&mut self, keys: &Keys) -> Further {
@@ -270,9 +291,7 @@ impl Index {
         if let Some(place) = self.places.get_mut(number) {
             *place = rule;
         }
-        if facets.open {
-            self.open.push(rule);
-        }
+        self.add_open(rule, facets.always, facets.to_modules, facets.to_kinds);
         let asks = (small(facets.asks), facets.general);
         (facets.required, kind_bits(facets.kinds), asks, Further::Shipped(number))
     }
@@ -334,7 +353,24 @@ impl Index {
         log: &str,
     ) -> (Vec<Candidate>, Hits<'_>) {
         let mut hits = vec![0u8; self.required.len()];
+        let kind = report.panic.as_ref().map_or(PanicKind::Unknown, |panic| panic.kind);
+        let kind = if kind == PanicKind::Unknown {
+            u64::MAX
+        } else {
+            bit(kind)
+        };
+        let frames = || report.frames.iter().filter(|frame| !frame.machinery);
         let mut touched: Vec<u32> = self.open.clone();
+        touched.extend(
+            self.to_kinds
+                .iter()
+                .filter(|(_, kinds)| kinds & kind != 0)
+                .map(|(rule, _)| rule),
+        );
+        let faulty = report.fault.as_ref().and_then(|fault| fault.module.as_ref());
+        if faulty.is_some() || frames().any(|frame| frame.module.is_some()) {
+            touched.extend(&self.to_modules);
+        }
         let mut definite = 0;
         let mut stack = Numbers::default();
         let mut hit = |group: u8, rules: &[u32]| {
@@ -351,7 +387,6 @@ impl Index {
             definite |= FAULT;
             self.look_up(FAULT, symbol, &mut |_, rules| hit(FAULT, rules));
         }
-        let frames = || report.frames.iter().filter(|frame| !frame.machinery);
         if report.stack.as_ref().is_some_and(|stack| stack.complete) && frames().all(|frame| frame.symbol.is_some()) {
             definite |= FRAMES;
         }
@@ -370,12 +405,6 @@ impl Index {
         }
         // One long search costs less than many short ones.
         let found = (self.log).search(std::iter::once(log), &mut |rules| hit(LOG, rules));
-        let kind = report.panic.as_ref().map_or(PanicKind::Unknown, |panic| panic.kind);
-        let kind = if kind == PanicKind::Unknown {
-            u64::MAX
-        } else {
-            bit(kind)
-        };
         touched.sort_unstable();
         touched.dedup();
         let candidate = |rule: &u32| {
@@ -505,7 +534,9 @@ mod tests {
     #[test]
     fn a_stack_lacks_what_one_list_has_and_it_has_not() {
         let mut stack = Numbers::default();
-        [3, 64, 200].map(|number| stack.add(number));
+        for number in [3, 64, 200] {
+            stack.add(number);
+        }
         assert!(stack.has(64) && !stack.has(65) && !stack.has(5000));
         let lacks = |words: &[u32]| lacks_one(words.iter().copied(), &stack);
         assert!(!lacks(&[]) && !lacks(&[0]));

@@ -56,13 +56,24 @@ pub struct Key {
     pub any_of: Cow<'static, [Cow<'static, str>]>,
 }
 
+/// Which reports a rule must be asked about, whatever they hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// All.
+    pub always: bool,
+    /// Those that name a module: at the place of the fault, or on the stack.
+    pub to_modules: bool,
+    /// Those of these kinds.
+    pub to_kinds: Vec<String>,
+}
+
 /// What a rule can be found by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
     /// The telling predicates that name something.
     pub keys: Cow<'static, [Key]>,
-    /// Whether it may match or nearly match although the report holds none of them.
-    pub open: bool,
+    /// Where it may match or nearly match although the report holds none of them.
+    pub open: Open,
     /// The kinds of crash that it asks for; none: any.
     pub kinds: Cow<'static, [Cow<'static, str>]>,
     /// Functions of which the stack must hold one of each list, lest a predicate of `match` is not yes. Empty where the
@@ -81,18 +92,14 @@ impl Keys {
         if let Some(block) = rule.key("match") {
             walk.block(block, true);
         }
-        let kinds = rule.key("match").and_then(|block| block.key("kind"));
-        let words = kinds.into_iter().flat_map(Tree::one_or_many).filter_map(Tree::word);
-        let kinds: Vec<Cow<'static, str>> = words.map(|word| Cow::Owned(word.into_owned())).collect();
-        // A rule none of whose own predicates names anything may match through the others alone.
-        let open = walk.open || !walk.keys.iter().any(|key| key.required);
+        let kinds = rule.key("match").map(kinds).unwrap_or_default();
         if walk.further.len() < 2 {
             walk.further.clear();
         }
         Keys {
             keys: Cow::Owned(walk.keys),
-            open,
-            kinds: Cow::Owned(kinds),
+            open: walk.open,
+            kinds: kinds.into_iter().map(Cow::Owned).collect(),
             further: walk.further,
             asks: rule.key("match").map_or(0, asks),
             general: rule
@@ -137,44 +144,57 @@ fn asks<T: Tree>(block: &T) -> usize {
 struct Walk {
     keys: Vec<Key>,
     further: Vec<Vec<String>>,
-    open: bool,
+    open: Open,
 }
 
 impl Walk {
     fn block<T: Tree>(&mut self, block: &T, required: bool) {
+        let mut telling = false;
         if let Some(fault) = block.key("fault") {
             // The long form is a mapping: it has no items and no word.
             let symbols = if fault.list().is_some() || fault.word().is_some() {
                 Some(fault)
             } else {
-                self.open |= fault.key("module").is_some();
+                let of_module = fault.key("module").is_some();
+                self.open.to_modules |= of_module;
+                telling |= of_module;
                 fault.key("symbol")
             };
             if let Some(symbols) = symbols {
-                let names = symbols.one_or_many().iter().map(exact).collect();
-                self.add(FAULT, required, names);
+                telling = true;
+                self.functions(FAULT, required, symbols.one_or_many());
             }
         }
         if let Some(frames) = block.key("frames") {
-            self.frames(frames, required);
+            telling |= self.frames(frames, required);
         }
         if let Some(patterns) = block.key("panic") {
-            let literals = literals(patterns);
-            self.add(PANIC, required, literals);
+            telling = true;
+            self.add(PANIC, required, literals(patterns));
         }
         if let Some(log) = block.key("log") {
+            telling = true;
             // "At most so many lines" holds where there are none.
             let bounded = log.key("count").is_some();
-            self.open |= bounded;
+            self.open.always |= bounded;
             let literals = literals(log.key("regex").unwrap_or(log));
             self.add(LOG, required && !bounded, literals);
         }
-        for inner in block.key("any").into_iter().flat_map(Tree::one_or_many) {
+        let choices = block.key("any").map(Tree::one_or_many).unwrap_or_default();
+        for inner in choices {
             self.block(inner, false);
+        }
+        // A block that nothing leads to holds by its other predicates alone.
+        if !telling && choices.is_empty() {
+            let kinds = kinds(block);
+            self.open.always |= kinds.is_empty();
+            self.open.to_kinds.extend(kinds);
         }
     }
 
-    fn frames<T: Tree>(&mut self, frames: &T, required: bool) {
+    /// Returns whether there is a predicate that tells anything.
+    fn frames<T: Tree>(&mut self, frames: &T, required: bool) -> bool {
+        let mut telling = false;
         let long = frames.list().is_none() && frames.word().is_none();
         let lists = if long {
             vec![frames.key("ordered"), frames.key("adjacent")]
@@ -182,6 +202,7 @@ impl Walk {
             vec![Some(frames)]
         };
         for list in lists.into_iter().flatten() {
+            telling = true;
             let items = list.one_or_many().iter();
             let choices = items.filter_map(|item| {
                 let tokens = item.key("any").unwrap_or(item).one_or_many();
@@ -199,12 +220,25 @@ impl Walk {
             self.add(FRAMES, required, best);
         }
         if let Some(tokens) = frames.key("any").filter(|_| long) {
-            let names: Option<Vec<String>> = tokens.one_or_many().iter().map(exact).collect();
+            telling = true;
+            let names = self.functions(FRAMES, required, tokens.one_or_many());
             if required {
-                self.further.extend(names.clone());
+                self.further.extend(names);
             }
-            self.add(FRAMES, required, names);
         }
+        telling
+    }
+
+    /// A predicate that one of these functions makes yes; returns them, where all have names.
+    fn functions<T: Tree>(&mut self, group: u8, required: bool, tokens: &[T]) -> Option<Vec<String>> {
+        let names: Option<Vec<String>> = tokens.iter().map(exact).collect();
+        let of_module = |token: &T| token.word().is_some_and(|token| token.contains(':'));
+        if names.is_none() && tokens.iter().all(of_module) {
+            self.open.to_modules = true;
+        } else {
+            self.add(group, required, names.clone());
+        }
+        names
     }
 
     fn add(&mut self, group: u8, required: bool, names: Option<Vec<String>>) {
@@ -214,9 +248,15 @@ impl Walk {
                 required,
                 any_of: names.into_iter().map(Cow::Owned).collect(),
             }),
-            None => self.open = true,
+            None => self.open.always = true,
         }
     }
+}
+
+/// The kinds of crash that a block asks for.
+fn kinds<T: Tree>(block: &T) -> Vec<String> {
+    let words = block.key("kind").into_iter().flat_map(Tree::one_or_many);
+    words.filter_map(Tree::word).map(Cow::into_owned).collect()
 }
 
 /// The one function that a token names, without module, offset and mark.

@@ -7,8 +7,8 @@
 /// Words of a rule's record: text and JSON (start and length each, in the texts), digest (two), flags, where its head
 /// starts in the heads, where its further lists start in the list, and how long each of the head's fields is.
 pub const RULE: usize = 9 + FIELDS;
-/// Fields of a head: kinds, file, id, status, replaced_by, was, specializes.
-pub const FIELDS: usize = 7;
+/// Fields of a head: kinds, kinds that it must be asked about, file, id, status, replaced_by, was, specializes.
+pub const FIELDS: usize = 8;
 /// Words of a name's record: group, name (start and length, in the heads), its rules (start and count, in the list).
 const NAME: usize = 5;
 /// Words before the first record: how many rules, how many names, how many slots the table of names has.
@@ -17,8 +17,12 @@ const START: usize = 3;
 /// What the index needs of a rule.
 #[derive(Debug)]
 pub struct Facets<K> {
-    /// See [`Keys::open`](super::keys::Keys::open).
-    pub open: bool,
+    /// See [`Open::always`](super::keys::Open::always).
+    pub always: bool,
+    /// See [`Open::to_modules`](super::keys::Open::to_modules).
+    pub to_modules: bool,
+    /// See [`Open::to_kinds`](super::keys::Open::to_kinds).
+    pub to_kinds: K,
     /// See [`Keys::general`](super::keys::Keys::general).
     pub general: bool,
     /// The groups in which it requires something that it names.
@@ -109,19 +113,22 @@ impl<'t> Store<'t> {
     /// What the index needs of a rule.
     pub fn facets(&self, number: usize) -> Facets<impl Iterator<Item = &'t str> + use<'t>> {
         let flags = self.rule(number, 6);
-        let kinds = Self::part(self.heads, self.rule(number, 7), self.rule(number, 9));
+        let [kinds, to_kinds, ..] = self.fields(number);
+        let words = |field: &'t str| field.split(' ').filter(|word| !word.is_empty());
         Facets {
-            open: flags & 1 != 0,
+            always: flags & 1 != 0,
+            to_modules: flags & 4 != 0,
+            to_kinds: words(to_kinds),
             general: flags & 2 != 0,
             required: (flags >> 8) as u8,
             asks: flags >> 16,
-            kinds: kinds.split(' ').filter(|kind| !kind.is_empty()),
+            kinds: words(kinds),
         }
     }
 
     /// What must be known of a rule.
     pub fn head(&self, number: usize) -> Head<'t> {
-        let [_, file, id, status, replaced_by, was, specializes] = self.fields(number);
+        let [_, _, file, id, status, replaced_by, was, specializes] = self.fields(number);
         let words = |field: &'t str| match field {
             "" => Vec::new(),
             field => field.split(' ').collect(),

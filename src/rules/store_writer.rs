@@ -34,6 +34,7 @@ impl Writer {
         let number = (self.rules.len() / RULE) as u32;
         let fields: [&str; FIELDS] = [
             &*facets.kinds.join(" "),
+            &facets.to_kinds.join(" "),
             head.file,
             head.id,
             head.status,
@@ -45,8 +46,9 @@ impl Writer {
             self.rules.extend([self.texts.len() as u32, part.len() as u32]);
             self.texts.push_str(part);
         }
-        let flags = u32::from(facets.open) | u32::from(facets.general) << 1 | u32::from(facets.required) << 8;
-        let flags = flags | (facets.asks as u32) << 16;
+        let bits = [facets.always, facets.general, facets.to_modules];
+        let bits = bits.iter().rev().fold(0, |bits, bit| bits << 1 | u32::from(*bit));
+        let flags = bits | u32::from(facets.required) << 8 | (facets.asks as u32) << 16;
         let start = self.heads.len() as u32;
         // Where its further lists start is known once all names are.
         self.rules
@@ -135,7 +137,9 @@ mod tests {
             },
         ];
         let facets = |open, required, kinds| Facets {
-            open,
+            always: open,
+            to_modules: !open,
+            to_kinds: if open { vec!["oom"] } else { vec![] },
             general: !open,
             required,
             asks: 3,
@@ -165,10 +169,14 @@ mod tests {
         assert_eq!((store.text(0), store.json(1)), ("text a", "{b}"));
         assert_eq!([store.head(0), store.head(1)], heads);
         let (a, b) = (store.facets(0), store.facets(1));
-        assert_eq!((a.open, a.required, a.kinds.count()), (true, 0, 0));
         assert_eq!(
-            (b.open, b.required, b.kinds.collect::<Vec<_>>()),
-            (false, 3, vec!["bug", "warning"])
+            (a.always, a.to_modules, a.required, a.kinds.count()),
+            (true, false, 0, 0)
+        );
+        assert_eq!((a.to_kinds.collect::<Vec<_>>(), b.to_kinds.count()), (vec!["oom"], 0));
+        assert_eq!(
+            (b.always, b.to_modules, b.required, b.kinds.collect::<Vec<_>>()),
+            (false, true, 3, vec!["bug", "warning"])
         );
         assert_eq!((a.general, b.general, b.asks), (false, true, 3));
         let naming = |group, name| -> Vec<usize> {
