@@ -604,19 +604,43 @@ fn arbitrary_rule() -> impl Strategy<Value = String> {
     let kind = proptest::option::of(proptest::sample::select(
         &["bug", "warning", "[bug, warning]", "unknown"][..],
     ));
-    let frames = proptest::option::of(proptest::sample::select(&["[f]", "[f?, g]", "{none: [g]}"][..]));
-    let log = proptest::option::of(Just("x"));
+    let frames = [
+        "[f]",
+        "[f?, g]",
+        "{none: [g]}",
+        "[f, {any: [g, h]}]",
+        "{ordered: [f, h], any: [g, sys_read]}",
+        "{adjacent: [f?, g?]}",
+        "{any: ['m:*', 'm:g*']}",
+    ];
+    let frames = proptest::option::of(proptest::sample::select(frames.to_vec()));
+    let choices = [
+        "[{kind: bug}, {panic: said}]",
+        "[{kind: [nmi, warning]}, {log: xyzzy}]",
+        "[{fault: {module: m}}, {frames: {any: ['m:*']}}]",
+        "[{kind: warning, fault: f}, {comm: c}]",
+        "[{comm: c}, {fault: i}]",
+        "[{any: [{kind: bug}, {fault: h}]}, {frames: [f, g]}]",
+    ];
+    let choices = proptest::option::of(proptest::sample::select(choices.to_vec()));
+    let log = proptest::option::of(Just("xyz"));
     let status = proptest::sample::select(&["test", "draft"][..]);
-    (fault, kind, frames, log, status).prop_map(|(fault, kind, frames, log, status)| {
+    (fault, kind, frames, choices, log, status).prop_map(|(fault, kind, frames, choices, log, status)| {
         let mut body = format!("status: {status}\nmatch:\n  arch: x86_64\n");
         if let Some(fault) = fault {
             body += &format!("  fault: [{}]\n", fault.join(", "));
         }
-        if let Some(kind) = kind {
+        // An alternative that asks for another kind would never hold, which is an error.
+        if let Some(kind) = kind
+            && !choices.is_some_and(|choices| choices.contains("kind"))
+        {
             body += &format!("  kind: {kind}\n");
         }
         if let Some(frames) = frames {
             body += &format!("  frames: {frames}\n");
+        }
+        if let Some(choices) = choices {
+            body += &format!("  any: {choices}\n");
         }
         if let Some(log) = log {
             body += &format!("  log: {log}\n");
@@ -632,6 +656,7 @@ fn arbitrary_report() -> impl Strategy<Value = CrashReport> {
         "g",
         "g.isra.0",
         "h",
+        "i",
         "__x64_sys_read",
         "SyS_read",
         "sys_read",
@@ -639,17 +664,22 @@ fn arbitrary_report() -> impl Strategy<Value = CrashReport> {
     let symbol = proptest::option::of(proptest::sample::select(symbols.to_vec()));
     let fault = proptest::option::of((symbol.clone(), proptest::option::of(8u64..11), any::<bool>()));
     let kind = proptest::sample::select(&["bug", "warning", "unknown", "nmi"][..]);
-    let frames = proptest::collection::vec((symbol, any::<bool>()), 0..4);
-    (fault, kind, frames, any::<bool>(), any::<bool>()).prop_map(|(fault, kind, frames, complete, logged)| {
+    let frames = proptest::collection::vec((symbol, any::<bool>(), any::<bool>()), 0..4);
+    let message = proptest::option::of(proptest::sample::select(&["said", "other"][..]));
+    let flags = (any::<bool>(), any::<bool>());
+    (fault, kind, message, frames, flags).prop_map(|(fault, kind, message, frames, (complete, logged))| {
         let mut changes = json!({
-            "panic": {"kind": kind},
+            "panic": {"kind": kind, "message": message},
             "fault": null,
-            "frames": frames.iter().map(|(symbol, reliable)| match symbol {
-                Some(symbol) => json!({"symbol": symbol, "reliable": reliable}),
-                None => json!({"reliable": reliable}),
+            "frames": frames.iter().map(|(symbol, reliable, in_module)| {
+                let module = in_module.then_some("m");
+                match symbol {
+                    Some(symbol) => json!({"symbol": symbol, "module": module, "reliable": reliable}),
+                    None => json!({"module": module, "reliable": reliable}),
+                }
             }).collect::<Vec<_>>(),
             "stack": {"complete": complete},
-            "log": if logged { json!({"tail": ["x"]}) } else { json!({"tail": ["y"], "complete": complete}) },
+            "log": if logged { json!({"tail": ["xyzzy"]}) } else { json!({"tail": ["y"], "complete": complete}) },
         });
         let mut report = report(std::mem::take(&mut changes));
         if let Some((symbol, offset, in_module)) = fault {
