@@ -159,6 +159,7 @@ impl Shipped {
             to_kinds: self.keys.open.to_kinds.iter().map(String::as_str).collect(),
             general: self.keys.general,
             required: required.fold(0, |groups, key| groups | key.group),
+            one_stack: self.keys.one_stack,
             asks: self.keys.asks,
             kinds: self.keys.kinds.iter().map(Cow::as_ref).collect(),
         };

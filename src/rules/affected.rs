@@ -41,8 +41,14 @@ pub enum Ceiling {
     Related,
 }
 
-/// Holds a rule's ranges against a kernel. `ranges` may be empty: a bug of which nobody has said where it is.
+/// Holds a rule's ranges against the kernel of a system.
 pub fn standing(ranges: &[Affected], system: &System) -> Standing {
+    standing_of(ranges, Kernel::new(system).as_ref())
+}
+
+/// Holds a rule's ranges against a kernel; `None`: its release is not known. `ranges` may be empty: a bug of which nobody
+/// has said where it is.
+pub fn standing_of(ranges: &[Affected], kernel: Option<&Kernel<'_>>) -> Standing {
     let answer = |known, ceiling, note: String, stream: Option<&str>, fixed_in| Standing {
         known,
         note: with_remarks(note, ranges, stream),
@@ -54,7 +60,7 @@ pub fn standing(ranges: &[Affected], system: &System) -> Standing {
         let note = "the rule does not say which kernels have the bug".to_owned();
         return answer(Answer::Unknown, Ceiling::Likely, note, None, Vec::new());
     }
-    let Some(kernel) = Kernel::new(system) else {
+    let Some(kernel) = kernel else {
         let only = single_stream(ranges);
         let fixed_in = only.map_or_else(Vec::new, |stream| fixed_in(ranges, stream));
         let note = "the kernel's release is not known".to_owned();
@@ -121,7 +127,8 @@ fn with_remarks(mut note: String, ranges: &[Affected], stream: Option<&str>) -> 
 }
 
 /// The kernel that crashed, as its stream compares it.
-struct Kernel<'a> {
+#[derive(Debug)]
+pub struct Kernel<'a> {
     stream: &'a str,
     derived: bool,
     scheme: Scheme,
@@ -138,7 +145,8 @@ struct Kernel<'a> {
 }
 
 impl<'a> Kernel<'a> {
-    fn new(system: &'a System) -> Option<Self> {
+    /// The kernel of a system, where its release is known.
+    pub fn new(system: &'a System) -> Option<Self> {
         let release = system.release.as_deref()?;
         let (stream, basis) = match system.stream.as_deref() {
             Some(stream) => (stream, system.stream_basis),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::advice::{Advice, advice};
-use super::affected::{Ceiling, Standing, standing};
+use super::affected::{self, Ceiling, Standing};
 use super::answer::Answer;
 use super::evaluate::{Context, Evidence, Look, Part, Wording, evidence, leaves, look, wordings};
 use super::index::Candidate;
@@ -337,7 +337,7 @@ fn wordings_of(loaded: &LoadedRule) -> &[Vec<Wording>; 2] {
 
 /// What is known of this kernel and a rule's bug; a general rule names none.
 pub(super) fn standing_of(rule: &Rule, context: &Context<'_>) -> Option<Standing> {
-    (rule.scope == Scope::Bug).then(|| standing(&rule.affected, &context.report.system))
+    (rule.scope == Scope::Bug).then(|| affected::standing_of(&rule.affected, context.kernel()))
 }
 
 fn verdict(found: Found<'_>, context: &Context<'_>) -> Match {

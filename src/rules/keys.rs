@@ -79,6 +79,8 @@ pub struct Keys {
     /// Functions of which the stack must hold one of each list, lest a predicate of `match` is not yes. Empty where the
     /// rule's only key says as much.
     pub further: Vec<Vec<String>>,
+    /// Whether but one of its predicates looks for functions on the stack.
+    pub one_stack: bool,
     /// How many predicates `match` has.
     pub asks: usize,
     /// Whether it names a class of crash, no bug.
@@ -96,7 +98,9 @@ impl Keys {
         if walk.further.len() < 2 {
             walk.further.clear();
         }
+        let of_stack = walk.keys.iter().filter(|key| key.group == FRAMES);
         Keys {
+            one_stack: of_stack.count() == 1,
             keys: Cow::Owned(walk.keys),
             open: walk.open,
             kinds: kinds.into_iter().map(Cow::Owned).collect(),

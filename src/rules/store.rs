@@ -27,6 +27,8 @@ pub struct Facets<K> {
     pub general: bool,
     /// The groups in which it requires something that it names.
     pub required: u8,
+    /// See [`Keys::one_stack`](super::keys::Keys::one_stack).
+    pub one_stack: bool,
     /// How many predicates its `match` has.
     pub asks: usize,
     /// The kinds of crash that it asks for.
@@ -121,6 +123,7 @@ impl<'t> Store<'t> {
             to_kinds: words(to_kinds),
             general: flags & 2 != 0,
             required: (flags >> 8) as u8,
+            one_stack: flags & 8 != 0,
             asks: flags >> 16,
             kinds: words(kinds),
         }

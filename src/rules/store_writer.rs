@@ -46,7 +46,7 @@ impl Writer {
             self.rules.extend([self.texts.len() as u32, part.len() as u32]);
             self.texts.push_str(part);
         }
-        let bits = [facets.always, facets.general, facets.to_modules];
+        let bits = [facets.always, facets.general, facets.to_modules, facets.one_stack];
         let bits = bits.iter().rev().fold(0, |bits, bit| bits << 1 | u32::from(*bit));
         let flags = bits | u32::from(facets.required) << 8 | (facets.asks as u32) << 16;
         let start = self.heads.len() as u32;
@@ -142,6 +142,7 @@ mod tests {
             to_kinds: if open { vec!["oom"] } else { vec![] },
             general: !open,
             required,
+            one_stack: open,
             asks: 3,
             kinds,
         };
@@ -179,6 +180,7 @@ mod tests {
             (false, true, 3, vec!["bug", "warning"])
         );
         assert_eq!((a.general, b.general, b.asks), (false, true, 3));
+        assert_eq!((a.one_stack, b.one_stack), (true, false));
         let naming = |group, name| -> Vec<usize> {
             let place = store.place(group, name);
             place.into_iter().flat_map(|place| store.rules_of(place)).collect()

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use leaf::Leaf;
 
+use super::affected::Kernel;
 use super::answer::Answer;
 use super::index::{Candidate, Hits, Index};
 use super::schema::{Block, Fit, Symbol};
@@ -34,7 +35,9 @@ pub struct Context<'a> {
     panic_lines: (Option<&'a str>, Option<String>),
     /// The log's lines as one text, made when a rule first asks about them.
     log_text: OnceCell<String>,
-    /// What the index found in that text.
+    /// The kernel as versions are compared with it, made when a rule first asks about it.
+    kernel: OnceCell<Option<Kernel<'a>>>,
+    /// What the index found in the log's text.
     log_hits: Option<Hits<'a>>,
 }
 
@@ -108,6 +111,7 @@ impl<'a> Context<'a> {
                 fatal.map(|fatal| format!("Kernel panic - not syncing: {fatal}")),
             ),
             log_text: OnceCell::new(),
+            kernel: OnceCell::new(),
             log_hits: None,
         }
     }
@@ -120,6 +124,11 @@ impl<'a> Context<'a> {
         let (candidates, hits) = index.candidates(self.report, panic, self.log_text());
         self.log_hits = Some(hits);
         candidates
+    }
+
+    /// The kernel that crashed; `None` where its release is not known.
+    pub(super) fn kernel(&self) -> Option<&Kernel<'a>> {
+        self.kernel.get_or_init(|| Kernel::new(&self.report.system)).as_ref()
     }
 
     /// Whether a line that a predicate over the log may look at holds a literal.

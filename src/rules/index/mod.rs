@@ -4,12 +4,14 @@
 //! none that it requires is no. So rules are found by what those predicates need ([`keys`](super::keys)); what the index
 //! leaves out would have answered no, or nothing worth telling. Verdicts and near misses are the same without it.
 
+mod texts;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+pub use texts::Hits;
+
+use texts::Texts;
 
 use super::keys::{FAULT, FRAMES, Keys, LOG, Open, PANIC, spellings};
 use super::loaded::{Indexed, SHIPPED};
@@ -26,8 +28,8 @@ pub struct Index {
     required: Vec<u8>,
     /// The kinds that each rule asks for, a bit each.
     kinds: Vec<u64>,
-    /// How many predicates each has, and whether it is a general one.
-    asks: Vec<(u32, bool)>,
+    /// What else must be known of each to rank it unread.
+    traits: Vec<Traits>,
     /// What else each needs of the stack.
     further: Vec<Further>,
     /// Of rules of packs: how many lists there are, of each how many functions' numbers it has, and those.
@@ -52,6 +54,17 @@ struct Function {
     rules: Vec<u32>,
 }
 
+/// What must be known of a rule to rank it unread.
+#[derive(Clone, Copy, Debug, Default)]
+struct Traits {
+    /// How many predicates it has.
+    asks: u32,
+    /// Whether it is a general rule.
+    general: bool,
+    /// Whether but one of its predicates looks for functions on the stack.
+    one_stack: bool,
+}
+
 /// Where the lists are of which the stack must hold a function each.
 #[derive(Clone, Copy, Debug)]
 enum Further {
@@ -60,23 +73,6 @@ enum Further {
     Own(usize),
     /// With the shipped rule of this number.
     Shipped(usize),
-}
-
-/// Literals and the rules that each leads to, searched for all at once.
-#[derive(Debug, Default)]
-struct Texts {
-    literals: Vec<Cow<'static, str>>,
-    rules: Vec<Vec<u32>>,
-    /// Where each literal of a pack's rule stands.
-    places: HashMap<String, usize>,
-    /// Where the literals of shipped rules begin, which are in order; behind those of packs.
-    shipped_from: usize,
-    /// Built when there is much to search. `None` inside: too large, so that every rule must be asked.
-    automaton: OnceLock<Option<AhoCorasick>>,
-    /// As `automaton`, built when there is very much: it reads several times faster and takes as many times longer to make.
-    table: OnceLock<Option<AhoCorasick>>,
-    /// Bytes searched so far, times literals.
-    searched: AtomicUsize,
 }
 
 /// A rule that may match or nearly match.
@@ -92,113 +88,6 @@ pub struct Candidate {
     pub general: bool,
 }
 
-/// The literals that a search found.
-#[derive(Debug)]
-pub struct Hits<'i> {
-    texts: &'i Texts,
-    /// By the literal's place; empty where the search could not tell.
-    seen: Vec<bool>,
-}
-
-impl Hits<'_> {
-    /// Whether what was searched holds a literal; `None` for one that was not looked for.
-    pub fn holds(&self, literal: &str) -> Option<bool> {
-        self.seen.get(self.texts.place(literal)?).copied()
-    }
-}
-
-impl Texts {
-    fn add(&mut self, literal: &str, rule: u32) {
-        let place = *self.places.entry(literal.to_owned()).or_insert_with(|| {
-            self.literals.push(Cow::Owned(literal.to_owned()));
-            self.rules.push(Vec::new());
-            self.literals.len() - 1
-        });
-        if let Some(rules) = self.rules.get_mut(place) {
-            rules.push(rule);
-        }
-    }
-
-    /// Where a literal stands.
-    fn place(&self, literal: &str) -> Option<usize> {
-        let shipped = self.literals.get(self.shipped_from..).unwrap_or_default();
-        match shipped.binary_search_by(|known| known.as_ref().cmp(literal)) {
-            Ok(at) => Some(self.shipped_from + at),
-            Err(_) => self.places.get(literal).copied(),
-        }
-    }
-
-    /// Adds a literal of shipped rules, in order. Each comes once; should a pack's rule have it, too, it is found twice.
-    fn add_shipped(&mut self, literal: &'static str, rules: impl Iterator<Item = u32>) {
-        self.literals.push(Cow::Borrowed(literal));
-        self.rules.push(rules.collect());
-    }
-
-    /// Calls `found` with the rules of every literal that one of the texts holds; says which literals these are.
-    fn search<'t>(&self, texts: impl Iterator<Item = &'t str>, found: &mut dyn FnMut(&[u32])) -> Hits<'_> {
-        let mut seen = vec![false; self.literals.len()];
-        if self.literals.is_empty() {
-            return Hits { texts: self, seen };
-        }
-        let texts: Vec<&str> = texts.collect();
-        let bytes: usize = texts.iter().map(|text| text.len()).sum();
-        match self.automaton(bytes.saturating_mul(self.literals.len())) {
-            Way::EachByItself => {
-                for (literal, seen) in self.literals.iter().zip(&mut seen) {
-                    *seen = texts.iter().any(|text| text.contains(&**literal));
-                }
-            }
-            Way::All(Some(automaton)) => {
-                for text in texts {
-                    for hit in automaton.find_overlapping_iter(text) {
-                        if let Some(seen) = seen.get_mut(hit.pattern().as_usize()) {
-                            *seen = true;
-                        }
-                    }
-                }
-            }
-            Way::All(None) => {
-                self.rules.iter().for_each(|rules| found(rules));
-                seen.clear();
-            }
-        }
-        let hit = self.rules.iter().zip(&seen).filter(|(_, seen)| **seen);
-        hit.for_each(|(rules, _)| found(rules));
-        Hits { texts: self, seen }
-    }
-
-    /// How to search, given that it takes so much work: bytes times literals.
-    fn automaton(&self, work: usize) -> Way<'_> {
-        /// From here on an automaton is worth being built: it takes as long as searching so much.
-        const WORTH_IT: usize = 256 << 10;
-        /// From here on it is a full table, which takes longer to build than most reports take to search.
-        const WORTH_A_TABLE: usize = 1 << 30;
-        let searched = self.searched.fetch_add(work, Ordering::Relaxed).saturating_add(work);
-        let build = |kind| {
-            let literals = self.literals.iter().map(|literal| literal.as_bytes());
-            AhoCorasick::builder().kind(Some(kind)).build(literals).ok()
-        };
-        if searched < WORTH_IT {
-            Way::EachByItself
-        } else if searched < WORTH_A_TABLE {
-            Way::All(
-                (self.automaton)
-                    .get_or_init(|| build(AhoCorasickKind::ContiguousNFA))
-                    .as_ref(),
-            )
-        } else {
-            let table = self.table.get_or_init(|| build(AhoCorasickKind::DFA)).as_ref();
-            Way::All(table.or_else(|| self.automaton.get()?.as_ref()))
-        }
-    }
-}
-
-/// A way to search for literals.
-enum Way<'t> {
-    EachByItself,
-    All(Option<&'t AhoCorasick>),
-}
-
 impl Index {
     const NOWHERE: u32 = u32::MAX;
 
@@ -207,14 +96,14 @@ impl Index {
         let mut index = Index::default();
         for (at, indexed) in rules.enumerate() {
             let rule = small(at);
-            let (required, kinds, asks, further) = match indexed {
-                None => (0, 0, (0, false), Further::Nowhere),
+            let (required, kinds, traits, further) = match indexed {
+                None => (0, 0, Traits::default(), Further::Nowhere),
                 Some(Indexed::Keys(keys)) => index.add(rule, keys),
                 Some(Indexed::Shipped(number)) => index.add_shipped(rule, number),
             };
             index.required.push(required);
             index.kinds.push(kinds);
-            index.asks.push(asks);
+            index.traits.push(traits);
             index.further.push(further);
             if indexed.is_some() {
                 index.in_force.push(at);
@@ -224,7 +113,7 @@ impl Index {
         index
     }
 
-    fn add(&mut self, rule: u32, keys: &Keys) -> (u8, u64, (u32, bool), Further) {
+    fn add(&mut self, rule: u32, keys: &Keys) -> (u8, u64, Traits, Further) {
         let mut required = 0;
         for key in keys.keys.iter() {
             for name in key.any_of.iter().flat_map(|name| spellings(key.group, name)) {
@@ -246,12 +135,12 @@ impl Index {
         } = &keys.open;
         self.add_open(rule, *always, *to_modules, to_kinds.iter().map(String::as_str));
         let kinds = kind_bits(keys.kinds.iter().map(Cow::as_ref));
-        (
-            required,
-            kinds,
-            (small(keys.asks), keys.general),
-            self.add_further(keys),
-        )
+        let traits = Traits {
+            asks: small(keys.asks),
+            general: keys.general,
+            one_stack: keys.one_stack,
+        };
+        (required, kinds, traits, self.add_further(keys))
     }
 
     fn add_open<'w>(&mut self, rule: u32, always: bool, to_modules: bool, to_kinds: impl Iterator<Item = &'w str>) {
@@ -283,7 +172,7 @@ impl Index {
         Further::Own(start)
     }
 
-    fn add_shipped(&mut self, rule: u32, number: usize) -> (u8, u64, (u32, bool), Further) {
+    fn add_shipped(&mut self, rule: u32, number: usize) -> (u8, u64, Traits, Further) {
         let facets = SHIPPED.facets(number);
         if self.places.len() <= number {
             self.places.resize(number + 1, Self::NOWHERE);
@@ -292,8 +181,17 @@ impl Index {
             *place = rule;
         }
         self.add_open(rule, facets.always, facets.to_modules, facets.to_kinds);
-        let asks = (small(facets.asks), facets.general);
-        (facets.required, kind_bits(facets.kinds), asks, Further::Shipped(number))
+        let traits = Traits {
+            asks: small(facets.asks),
+            general: facets.general,
+            one_stack: facets.one_stack,
+        };
+        (
+            facets.required,
+            kind_bits(facets.kinds),
+            traits,
+            Further::Shipped(number),
+        )
     }
 
     /// Texts are searched for all at once, whoever asks for them.
@@ -302,7 +200,7 @@ impl Index {
             return;
         }
         for (group, texts) in [(PANIC, &mut self.panic), (LOG, &mut self.log)] {
-            texts.shipped_from = texts.literals.len();
+            texts.begin_shipped();
             for (literal, rules) in SHIPPED.names(group) {
                 texts.add_shipped(literal, rules.filter_map(|number| place_of(&self.places, number)));
             }
@@ -352,6 +250,8 @@ impl Index {
         panic: impl Iterator<Item = &'t str>,
         log: &str,
     ) -> (Vec<Candidate>, Hits<'_>) {
+        /// Beside the groups: asked whatever the report holds.
+        const OPEN: u8 = 128;
         let mut hits = vec![0u8; self.required.len()];
         let kind = report.panic.as_ref().map_or(PanicKind::Unknown, |panic| panic.kind);
         let kind = if kind == PanicKind::Unknown {
@@ -367,10 +267,6 @@ impl Index {
                 .filter(|(_, kinds)| kinds & kind != 0)
                 .map(|(rule, _)| rule),
         );
-        let faulty = report.fault.as_ref().and_then(|fault| fault.module.as_ref());
-        if faulty.is_some() || frames().any(|frame| frame.module.is_some()) {
-            touched.extend(&self.to_modules);
-        }
         let mut definite = 0;
         let mut stack = Numbers::default();
         let mut hit = |group: u8, rules: &[u32]| {
@@ -383,6 +279,16 @@ impl Index {
                 }
             }
         };
+        hit(OPEN, &self.open);
+        for (rule, kinds) in &self.to_kinds {
+            if kinds & kind != 0 {
+                hit(OPEN, &[*rule]);
+            }
+        }
+        let faulty = report.fault.as_ref().and_then(|fault| fault.module.as_ref());
+        if faulty.is_some() || frames().any(|frame| frame.module.is_some()) {
+            hit(OPEN, &self.to_modules);
+        }
         if let Some(symbol) = report.fault.as_ref().and_then(|fault| fault.symbol.as_deref()) {
             definite |= FAULT;
             self.look_up(FAULT, symbol, &mut |_, rules| hit(FAULT, rules));
@@ -412,16 +318,21 @@ impl Index {
             if self.kinds.get(at)? & kind == 0 {
                 return None;
             }
-            let mut lacking = self.required.get(at)? & !hits.get(at)?;
-            if lacking & FRAMES == 0 && self.lacks_further(at, &stack) {
+            let traits = *self.traits.get(at)?;
+            let mut told = *hits.get(at)?;
+            let mut lacking = self.required.get(at)? & !told;
+            if told & FRAMES != 0 && self.lacks_further(at, &stack) {
                 lacking |= FRAMES;
+                if traits.one_stack {
+                    told &= !FRAMES;
+                }
             }
-            let (asks, general) = *self.asks.get(at)?;
-            (lacking & definite == 0).then_some(Candidate {
+            // Where nothing that is there tells anything, the rule is not near either.
+            (told != 0 && lacking & definite == 0).then_some(Candidate {
                 at,
                 lacks: lacking.count_ones() as usize,
-                asks: asks as usize,
-                general,
+                asks: traits.asks as usize,
+                general: traits.general,
             })
         };
         (touched.iter().filter_map(candidate).collect(), found)
@@ -524,7 +435,7 @@ mod tests {
         for base in [&shipped, &pack] {
             let index = base.index();
             for &at in index.in_force() {
-                let (rule, (asks, general)) = (base.rules()[at].rule(), index.asks[at]);
+                let (rule, Traits { asks, general, .. }) = (base.rules()[at].rule(), index.traits[at]);
                 assert_eq!(asks as usize, leaves(&rule.matches).len(), "{}", rule.id);
                 assert_eq!(general, rule.scope == Scope::General, "{}", rule.id);
             }
