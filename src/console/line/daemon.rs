@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::time::{is_month, looks_like_rfc3339};
+use super::time::{is_syslog_stamp, looks_like_rfc3339};
 use super::{Caller, Prefix, floor_boundary, level};
 
 /// A line as a record of `/dev/kmsg` or netconsole's extended form, `LEVEL,SEQUENCE,MICROSECONDS,FLAGS[,caller=T1];`,
@@ -66,7 +66,8 @@ pub(super) fn log_daemon(line: &str) -> Option<(Option<&str>, Option<&str>, &str
     }
     // Looked for only where such a prefix can end: a kernel message may quote the word later on.
     let first = *line.as_bytes().first()?;
-    if !(first.is_ascii_alphanumeric() || first == b'<') {
+    // Months are written in many a script.
+    if !(first.is_ascii_alphanumeric() || first == b'<' || !first.is_ascii()) {
         return None;
     }
     let window = floor_boundary(line, 120);
@@ -90,7 +91,7 @@ pub(super) fn log_daemon(line: &str) -> Option<(Option<&str>, Option<&str>, &str
         None => (None, None),
         Some(word) if looks_like_rfc3339(word) => (Some(word), words.next()),
         // BSD syslog: month, day, time, host. journald may add the year or a weekday: the host is last.
-        Some(word) if is_month(word) => {
+        Some(_) if is_syslog_stamp(before) => {
             let host = words.last();
             (None, host.filter(|host| !host.contains(':') || host.contains('.')))
         }

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use caller::{caller, vendor_caller};
 use daemon::{daemon_after_time, log_daemon, record};
-use time::{is_month, looks_like_rfc3339, time};
+use time::{is_syslog_stamp, looks_like_rfc3339, time};
 
 pub use time::plain_time;
 
@@ -82,10 +82,31 @@ pub fn split(line: &str) -> Prefix<'_> {
 pub fn is_carriers(before: &str) -> bool {
     let before = level(before).unwrap_or(before);
     let mut words = before.split_ascii_whitespace();
-    let dated = words
-        .next()
-        .is_some_and(|word| is_month(word) || looks_like_rfc3339(word));
+    let dated = words.next().is_some_and(looks_like_rfc3339) || is_syslog_stamp(before);
     dated && words.count() <= 4
+}
+
+/// Where inside of a message another one begins: `…[  740.966534] `.
+pub fn embedded_time(body: &str) -> Option<usize> {
+    let mut from = 1;
+    while let Some(found) = body.get(from..).and_then(|rest| rest.find('[')) {
+        let at = from + found;
+        let inner = body.get(at + 1..)?;
+        let digits = inner.trim_start_matches(' ');
+        let whole = digits.bytes().take_while(u8::is_ascii_digit).count();
+        let tail = digits.get(whole..)?;
+        if whole > 0
+            && let Some(fraction) = tail.strip_prefix('.')
+            && fraction.bytes().take_while(u8::is_ascii_digit).count() == 6
+            && fraction
+                .get(6..)
+                .is_some_and(|rest| rest.starts_with("] ") || rest.starts_with("][") || rest == "]")
+        {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    None
 }
 
 /// What may stand behind a time: another one, where a terminal's log has put its own before the kernel's, and the host.
@@ -171,14 +192,22 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     }
 }
 
-/// The line without the marks of a quotation, as mails and commit messages put them: `| `, `> `, `> > `, `[1] `.
+/// The line without the marks of a quotation, as mails and commit messages put them: `| `, `> `, `> > `, `>> `, `[1] `.
 fn unquoted(line: &str) -> &str {
     let mut rest = line;
-    while let Some(after) = rest.strip_prefix("| ").or_else(|| rest.strip_prefix("> ")) {
+    loop {
+        // The kernel itself begins no line so.
+        let after = match rest.strip_prefix('>') {
+            Some(after) => after.strip_prefix(' ').unwrap_or(after),
+            None => match rest.strip_prefix("| ") {
+                Some(after) => after,
+                None => break,
+            },
+        };
         rest = after;
     }
     match rest {
-        "|" | ">" => "",
+        "|" => "",
         rest => without_footnote(rest).unwrap_or(rest),
     }
 }
@@ -244,6 +273,14 @@ mod tests {
             "** 12 printk messages dropped ** [   15.979002] Oops: 0002 [#1] SMP",
             "| Oops: 0002 [#1] SMP",
             "> > [   15.979002] Oops: 0002 [#1] SMP",
+            ">> > [   15.979002] Oops: 0002 [#1] SMP",
+            ">>Oops: 0002 [#1] SMP",
+            "ноя  3 05:52:53 cz kernel: [   15.979002] Oops: 0002 [#1] SMP",
+            "févr. 03 05:52:53 cz kernel: Oops: 0002 [#1] SMP",
+            "11月 03 05:52:53 cz kernel: Oops: 0002 [#1] SMP",
+            "[Mo Dez  3 05:52:53 2019] Oops: 0002 [#1] SMP",
+            "[一 9月  9 05:52:53 2019] Oops: 0002 [#1] SMP",
+            "[lun. 23 nov. 2026 05:52:53] Oops: 0002 [#1] SMP",
             " [2] Oops: 0002 [#1] SMP",
             "[  +0.000006] Oops: 0002 [#1] SMP",
             "5.979002] Oops: 0002 [#1] SMP",
@@ -271,6 +308,7 @@ mod tests {
     fn a_prefix_tells_time_host_and_caller() {
         let prefix = split("Jul 15 05:52:53 cz kernel: [20016472.284421][  T173] BUG: x");
         assert_eq!(prefix.host, Some("cz"));
+        assert_eq!(split("ноя  3 05:52:53 cz kernel: BUG: x").host, Some("cz"));
         assert_eq!(prefix.seconds, Some(20016472.284421));
         assert_eq!(prefix.caller, Some(Caller::Task(173)));
         let record = split("1,2345,15979002,-,caller=C3;BUG: x");

@@ -90,6 +90,9 @@ fn is_date(inner: &str) -> bool {
     if ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&first) {
         return second.is_some_and(is_month);
     }
+    if is_date_elsewhere(inner) {
+        return true;
+    }
     let day_of_month = |word: &str| {
         word.split_at_checked(3)
             .is_some_and(|(month, day)| is_month(month) && !day.is_empty() && day.bytes().all(|b| b.is_ascii_digit()))
@@ -98,6 +101,34 @@ fn is_date(inner: &str) -> bool {
         return second.is_some_and(|clock| is_clock(clock, 5));
     }
     looks_like_rfc3339(inner) || second.is_none() && is_clock(first, 8)
+}
+
+/// `Mo Dez  3 05:52:53 2019`, `一 9月  9 05:52:53 2019`, `lun. 23 nov. 2026 05:52:53`: a weekday, a day, a month and a year
+/// in whatever language and order, and the time of the day.
+fn is_date_elsewhere(inner: &str) -> bool {
+    let words: Vec<&str> = inner.split_ascii_whitespace().take(6).collect();
+    let number = |word: &str, digits: std::ops::RangeInclusive<usize>| {
+        let word = word.trim_end_matches('.');
+        digits.contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let count = |is: &dyn Fn(&str) -> bool| words.iter().filter(|word| is(word)).count();
+    words.len() == 5
+        && count(&|word| is_clock(word, 8)) == 1
+        && count(&|word| number(word, 4..=4)) == 1
+        && count(&|word| number(word, 1..=2)) == 1
+}
+
+/// `Nov  3 05:52:53`, `févr. 03 05:52:53` and `11月 03 05:52:53` at the start of a line: a month in whatever language,
+/// the day, the time.
+pub(super) fn is_syslog_stamp(line: &str) -> bool {
+    let mut words = line.split_ascii_whitespace();
+    let Some(first) = words.next() else { return false };
+    if is_month(first) {
+        return true;
+    }
+    let day = words.next().map(|day| day.trim_end_matches('.')).unwrap_or_default();
+    let is_day = (1..=2).contains(&day.len()) && day.bytes().all(|byte| byte.is_ascii_digit());
+    is_day && first.len() <= 24 && words.next().is_some_and(|clock| is_clock(clock, 8))
 }
 
 /// `05:52` (5 bytes at least), `05:52:53` (8) and `05:52:53.123`.
@@ -116,7 +147,7 @@ fn is_clock(word: &str, least: usize) -> bool {
         && fraction.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-pub(super) fn is_month(word: &str) -> bool {
+fn is_month(word: &str) -> bool {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
