@@ -2,7 +2,8 @@
 //!
 //! It must not know of dumps: a dump's log reaches it as text like any other.
 //!
-//! The way of a text: [`wrap`] joins what a terminal broke, [`text`] cuts it into lines and boots, [`line`] takes the prefixes off, [`event`] puts the lines
+//! The way of a text: [`restore`] undoes what a page, a mail or a store did to it, [`wrap`] joins what a terminal or a mailer
+//! broke, [`text`] cuts it into lines and boots, [`line`] takes the prefixes off, [`event`] puts the lines
 //! about one failure together ([`headline`], [`trace`], [`registers`] and [`banner`] each read one line), [`choose`]
 //! says which event is the crash, [`facts`] makes the record's facts of it.
 
@@ -13,6 +14,7 @@ mod facts;
 mod headline;
 mod line;
 mod registers;
+mod restore;
 mod scan;
 mod session;
 mod text;
@@ -40,7 +42,7 @@ const EARLIER: usize = 200;
 ///
 /// Never fails: bytes that are no UTF-8 are read around, whatever makes no sense is left out.
 pub fn read(text: &[u8], source: &Source) -> Vec<CrashReport> {
-    let text = text::of_bytes(text);
+    let text = restore::restored(text::of_bytes(text));
     if session::recognise(&text) {
         return vec![session::read(&text, source)];
     }
@@ -110,8 +112,24 @@ fn read_boot(text: &Text<'_>, boot: &Boot, source: Source) -> CrashReport {
     } else if let Some(event) = choose::bare_stack(&events).and_then(|at| events.get_mut(at)) {
         facts::fill_stack(&mut report, event);
     }
+    if report.system.release.is_none() {
+        report.system.release = release_beside(text, boot);
+    }
     complete(&mut report);
     report
+}
+
+/// The release that a line outside of the crash names: of a warning before it, of an oops that was cut in two.
+fn release_beside(text: &Text<'_>, boot: &Boot) -> Option<String> {
+    let mut at = boot.lines.start;
+    while let Some(number) = text.next_marked(at, boot.lines.end) {
+        let release = with_line(text.raw(number), |line| banner::task_line(line.body)?.release);
+        if release.is_some() {
+            return release;
+        }
+        at = number + 1;
+    }
+    None
 }
 
 /// What follows from the facts that a report has: the machine, the stream, the signature.
