@@ -83,10 +83,10 @@ fn first_of_any(events: &[Event]) -> Option<usize> {
     let note = |event: &Event| event.headline.class == Class::Note && !event.message.is_empty();
     let orphan = |event: &Event| {
         event.headline.class == Class::Note
-            && event
-                .sections
-                .iter()
-                .any(|section| section.dumps.iter().any(super::event::Dump::is_kernel))
+            && event.sections.iter().any(|section| {
+                section.dumps.iter().any(super::event::Dump::is_kernel)
+                    || section.frames.iter().any(super::event::is_dying)
+            })
     };
     events
         .iter()

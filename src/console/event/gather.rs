@@ -2,7 +2,8 @@
 //!
 //! It must not know what a line adds to its event.
 
-use crate::crash::PanicKind;
+use crate::crash::machinery::normalise_symbol;
+use crate::crash::{Frame, PanicKind};
 
 use super::super::banner;
 use super::super::headline::{self, Class, Headline};
@@ -21,12 +22,15 @@ const MAX_OTHERS: usize = 1024;
 /// An event ends when this many lines in a row have nothing to do with it.
 const QUIET_LINES: usize = 40;
 
+/// A text may begin in the middle of a report, with lines that would not be looked at elsewhere: so many are.
+const HEAD: usize = 24;
+
 /// Reads all events of one boot.
 pub fn gather(text: &Text<'_>, boot: &Boot) -> Vec<Event> {
     let mut gatherer = Gatherer::default();
     let mut number = boot.lines.start;
     while number < boot.lines.end {
-        if gatherer.open.is_empty() {
+        if gatherer.open.is_empty() && number >= HEAD {
             match text.next_marked(number, boot.lines.end) {
                 Some(next) => number = next,
                 None => break,
@@ -49,7 +53,7 @@ struct Gatherer {
 impl Gatherer {
     fn line(&mut self, number: usize, line: &Prefix<'_>, marked: bool) {
         // Serial consoles put a new message behind what a program was printing: the kernel's part counts by itself.
-        if let Some(at) = embedded_time(line.body) {
+        if let Some(at) = line::embedded_time(line.body) {
             let (before, after) = line.body.split_at_checked(at).unwrap_or((line.body, ""));
             // Who carries a log may put its own time and the sender's name before each line.
             if !line::is_carriers(before) {
@@ -70,6 +74,12 @@ impl Gatherer {
             self.headline(number, line, headline);
             return;
         }
+        if number == 0
+            && let Some(headline) = headline::classify_tail(line.body)
+        {
+            self.headline(number, line, headline);
+            return;
+        }
         if let Some(event) = self.owner(line) {
             if event.feed(line) {
                 event.last = number;
@@ -77,7 +87,7 @@ impl Gatherer {
             }
             return;
         }
-        if marked {
+        if marked || number < HEAD {
             self.orphan(number, line);
         }
     }
@@ -210,7 +220,8 @@ impl Gatherer {
             || asked_for(text).is_some()
             || banner::task_line(text).is_some()
             || registers::parse(text).is_some_and(|line| line.place.is_some() && line.user != Some(true))
-            || text.starts_with("IP: [<");
+            || text.starts_with("IP: [<")
+            || number < HEAD && is_inside(text);
         if !begins || self.done.len() >= MAX_EVENTS {
             return;
         }
@@ -245,6 +256,25 @@ impl Gatherer {
         name_by_what_follows(&mut self.done);
         self.done
     }
+}
+
+/// Whether a line can only be of a crash's report: registers of kernel mode, or the kernel dying on a stack.
+fn is_inside(text: &str) -> bool {
+    registers::parse(text).is_some_and(|line| line.user == Some(false))
+        || trace::entry(text)
+            .and_then(|entry| entry.frame)
+            .is_some_and(|frame| frame.offset.is_some() && is_dying(&frame))
+}
+
+/// Whether a frame on a stack tells that the kernel was about to stop.
+pub fn is_dying(frame: &Frame) -> bool {
+    let dying = |symbol: &str| {
+        matches!(
+            normalise_symbol(symbol),
+            "panic" | "vpanic" | "oops_end" | "__die" | "die"
+        )
+    };
+    frame.reliable && frame.symbol.as_deref().is_some_and(dying)
 }
 
 /// A stack whose headline stands right behind it, which has none itself: interrupted output and pasted texts turn them
@@ -289,27 +319,4 @@ fn push_done(done: &mut Vec<Event>, mut event: Event) {
     if done.len() < MAX_EVENTS {
         done.push(event);
     }
-}
-
-/// Where inside of a message another one begins: `…[  740.966534] `.
-fn embedded_time(body: &str) -> Option<usize> {
-    let mut from = 1;
-    while let Some(found) = body.get(from..).and_then(|rest| rest.find('[')) {
-        let at = from + found;
-        let inner = body.get(at + 1..)?;
-        let digits = inner.trim_start_matches(' ');
-        let whole = digits.bytes().take_while(u8::is_ascii_digit).count();
-        let tail = digits.get(whole..)?;
-        if whole > 0
-            && let Some(fraction) = tail.strip_prefix('.')
-            && fraction.bytes().take_while(u8::is_ascii_digit).count() == 6
-            && fraction
-                .get(6..)
-                .is_some_and(|rest| rest.starts_with("] ") || rest.starts_with("][") || rest == "]")
-        {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-    None
 }

@@ -19,7 +19,7 @@ use super::line::{Caller, Prefix};
 use super::registers::Place;
 use super::trace::{self, Mark};
 
-pub use gather::gather;
+pub use gather::{gather, is_dying};
 
 /// Bounds on what one hostile text can make us keep of one event.
 const MAX_SECTIONS: usize = 64;

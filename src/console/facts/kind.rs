@@ -37,6 +37,9 @@ pub fn kind_from_stack(report: &mut CrashReport) {
             .or(Some((PanicKind::BadPageFault, KindSource::Stub))),
         // CR2 keeps the last page fault's address, which may be a program's from before. One in the first page that a
         // register holds too is this one's.
+        None if report.fault.is_none() && panic_kind(report).is_some() => {
+            panic_kind(report).map(|kind| (kind, KindSource::Stub))
+        }
         None => cr2
             .filter(|cr2| cr2.0 != 0 && cr2.0 < FIRST_PAGE)
             .filter(|cr2| registers.is_some_and(|all| all.iter().any(|(name, value)| value == cr2 && is_general(name))))
@@ -72,6 +75,36 @@ fn is_general(name: &str) -> bool {
         name,
         "cr0" | "cr2" | "cr3" | "cr4" | "cs" | "ds" | "es" | "ss" | "rflags" | "eflags" | "rip" | "rsp" | "orig_rax"
     )
+}
+
+/// What a call of panic() on the stack came of, as those who called it tell.
+fn panic_kind(report: &CrashReport) -> Option<PanicKind> {
+    let names = || {
+        report
+            .frames
+            .iter()
+            .filter(|frame| frame.reliable)
+            .filter_map(|frame| Some(crate::crash::normalise_symbol(frame.symbol.as_deref()?)))
+    };
+    let at = names().position(|name| matches!(name, "panic" | "vpanic" | "nmi_panic"))?;
+    // Those in between, as far as one failure's own handling reaches.
+    let told = names().skip(at).take(6).find_map(|name| {
+        Some(match name {
+            "do_exit" | "forget_original_parent" | "find_new_reaper" => PanicKind::KillInit,
+            "check_panic_on_oom" | "out_of_memory" => PanicKind::OutOfMemory,
+            "sysrq_handle_crash" => PanicKind::Sysrq,
+            "watchdog_timer_fn" => PanicKind::SoftLockup,
+            "watchdog_overflow_callback" | "watchdog_hardlockup_check" => PanicKind::HardLockup,
+            "check_hung_uninterruptible_tasks" => PanicKind::HungTask,
+            "mce_panic" | "do_machine_check" => PanicKind::MachineCheck,
+            "__stack_chk_fail" => PanicKind::StackOverflow,
+            "mount_block_root" | "mount_root_generic" | "mount_root" | "prepare_namespace" => PanicKind::VfsRoot,
+            "default_do_nmi" | "unknown_nmi_error" | "io_check_error" | "pci_serr_error" => PanicKind::Nmi,
+            "oops_end" | "die" | "__die" => PanicKind::FatalException,
+            _ => return None,
+        })
+    });
+    Some(told.unwrap_or(PanicKind::ExplicitPanic))
 }
 
 /// What an exception's entry stub on the stack says: `Some(None)` is a page fault, whose kind its address decides.

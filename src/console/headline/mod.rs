@@ -137,6 +137,35 @@ pub fn classify(body: &str) -> Option<Headline> {
         .or_else(|| other_bug(text))
 }
 
+/// Reads the first line of a text as the rest of one that names a failure, of which the first letters are cut off.
+pub fn classify_tail(body: &str) -> Option<Headline> {
+    // The start, and how much of its end is enough to know it by.
+    const STARTS: [(&str, usize); 12] = [
+        ("BUG: ", 2),
+        ("INFO: ", 3),
+        ("WARNING: ", 4),
+        ("kernel BUG at ", 4),
+        ("Kernel panic - not syncing: ", 9),
+        ("Unable to handle kernel ", 14),
+        ("general protection fault", 11),
+        ("Internal error: ", 10),
+        ("divide error: ", 9),
+        ("invalid opcode: ", 9),
+        ("list_add corruption", 12),
+        ("list_del corruption", 12),
+    ];
+    let text = body.trim_start();
+    STARTS.iter().find_map(|(start, least)| {
+        let cuts = 1..=start.len().saturating_sub(*least);
+        let cut = cuts
+            .into_iter()
+            .find(|cut| start.get(*cut..).is_some_and(|tail| text.starts_with(tail)))?;
+        let headline = classify(&format!("{}{text}", start.get(..cut)?))?;
+        // A colon is little to go by, if the rest does not say more.
+        (start.len() - cut > 2 || headline.detector.is_some()).then_some(headline)
+    })
+}
+
 /// Words of lines that hold the others and mean nothing.
 static HARMLESS: Words = Words::new(|| {
     vec![
@@ -156,6 +185,8 @@ static HARMLESS: Words = Words::new(|| {
         "Rebooting in",
         "oops=panic",
         "INFO: task hung in",
+        // The kernel's source, and no message of its own.
+        "\\n\"",
     ]
 });
 
@@ -324,11 +355,42 @@ mod tests {
             "traps: foo[12] general protection fault ip:400000 sp:7ff error:0 in foo",
             "mce: [Hardware Error]: Machine check events logged",
             "---[ end Kernel panic - not syncing: Fatal exception ]---",
+            "pr_alert(\"BUG: Bad page state in process %s\\n\", current->comm);",
             "INFO: NMI handler (perf_event_nmi_handler) took too long to run: 1.356 msecs",
             "AMD-Vi: AMD IOMMUv2 functionality not available on this system - This is not a bug.",
             "Speculative Return Stack Overflow: WARNING: kernel not compiled with CPU_SRSO.",
         ] {
             assert_eq!(classify(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_headline_without_its_first_letters_is_known() {
+        for (text, kind) in [
+            ("G: KASAN: use-after-free in lab_get+0x1/0x2", Kind::UseAfterFree),
+            (": KASAN: use-after-free in lab_get+0x1/0x2", Kind::UseAfterFree),
+            ("FO: task tee:131 blocked for more than 120 seconds.", Kind::HungTask),
+            ("NING: CPU: 0 PID: 1 at lab/lab.c:12 lab_get+0x1/0x2", Kind::Warning),
+            ("ide error: 0000 [#1] SMP", Kind::DivideError),
+            ("not syncing: Fatal machine check", Kind::MachineCheck),
+            (
+                "panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+                Kind::VfsRoot,
+            ),
+        ] {
+            assert_eq!(classify_tail(text).map(|headline| headline.kind), Some(kind), "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            ": ",
+            ": foo",
+            "t ",
+            "Linux version 6.1.0",
+            "- a list",
+            "error: lab.c:12: no such file",
+        ] {
+            assert_eq!(classify_tail(text), None, "{text}");
         }
     }
 

@@ -190,6 +190,18 @@ pub fn simple(text: &str) -> Option<Headline> {
     Some(headline)
 }
 
+/// `foo+0x1/0x2 [mod]`, or `foo (lab/lab.c:12) mod` behind a symbolizer.
+fn named_place(text: &str) -> Option<Place> {
+    if let Some(symbol) = scan::symbol_ref(text) {
+        return Some(Place::from(symbol));
+    }
+    let (symbol, _) = text.split_once(" (")?;
+    scan::is_symbol(symbol).then(|| Place {
+        symbol: Some(symbol.to_owned()),
+        ..Place::default()
+    })
+}
+
 pub fn panic_line(text: &str) -> Option<Headline> {
     let rest = scan::after(text, "Kernel panic - not syncing")
         .or_else(|| at_start(text, "Kernel panic - "))
@@ -201,9 +213,7 @@ pub fn panic_line(text: &str) -> Option<Headline> {
         headline.detector = Some(Detector::Watchdog);
     }
     // `stack-protector: Kernel stack is corrupted in: foo+0x1/0x2`
-    headline.place = scan::after(fatal, " in: ")
-        .and_then(|rest| scan::symbol_ref(rest.trim()))
-        .map(Place::from);
+    headline.place = scan::after(fatal, " in: ").and_then(|rest| named_place(rest.trim()));
     headline.weak = matches!(headline.kind, Kind::FatalException);
     Some(headline)
 }

@@ -144,7 +144,9 @@ impl Session<'_> {
     fn system(&self, report: &mut CrashReport) {
         let sys = &self.sys;
         let system = &mut report.system;
-        if let Some(release) = sys.get("RELEASE").or(self.source_release) {
+        // Whoever writes about a session puts his remarks behind its lines.
+        let said = sys.get("RELEASE").and_then(|said| said.split_ascii_whitespace().next());
+        if let Some(release) = said.or(self.source_release) {
             system.release = Some(release.to_owned());
         }
         if let Some(version) = sys.get("VERSION") {
