@@ -33,9 +33,11 @@ pub fn names(report: &CrashReport, panic: &Panic, depth: usize) -> Vec<String> {
     } else {
         roles_but_allocating
     };
+    let guessed = is_guessed(frames);
     let stack: Vec<Candidate<'_>> = frames
         .iter()
         .skip(start)
+        .filter(|frame| frame.reliable || guessed)
         .filter_map(|frame| candidate(frame, roles_for))
         .collect();
     let past = |candidate: &Candidate<'_>| candidate.eligible && !is_helper(candidate.roles, panic.kind);
@@ -118,10 +120,15 @@ fn behind_helpers<'a>(inner: impl Iterator<Item = (usize, &'a Candidate<'a>)>) -
     inner.find(|(_, candidate)| candidate.roles.machinery() && !candidate.roles.plumbing())
 }
 
+/// Whether the unwinder could but guess (CONFIG_UNWINDER_GUESS, 4.9 to 4.13 without frame pointers): it marks every frame
+/// as not sure, so that the mark tells nothing.
+fn is_guessed(frames: &[Frame]) -> bool {
+    const ENOUGH: usize = 4;
+    let mut called = frames.iter().filter(|frame| !frame.interrupted).peekable();
+    called.peek().is_some() && called.clone().count() >= ENOUGH && called.all(|frame| !frame.reliable)
+}
+
 fn candidate(frame: &Frame, roles_for: fn(&str) -> Roles) -> Option<Candidate<'_>> {
-    if !frame.reliable {
-        return None;
-    }
     let name = normalise_symbol(frame.symbol.as_deref()?);
     let roles = roles_for(name);
     Some(Candidate {
