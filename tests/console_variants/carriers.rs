@@ -62,6 +62,36 @@ pub const CARRIERS: &[Carrier] = &[
     carrier("a program's lines between", |lines| each(lines, |out, line| write!(out, "{}\nexecuting program {}", timed(line), line.micros % 7)), 98.0),
     carrier("another CPU's lines between", |lines| one_caller(lines, |out, line| write!(out, "{}[{:>6}] {}\n{}[{:>6}] usb 1-1: new high-speed USB device number 4 using xhci_hcd", stamp(line), "T4711", line.body, stamp(line), "C1")), 98.0),
     carrier("another CPU's stack between", between_stacks, 97.0),
+    carrier("syslog, a Russian's", |lines| each(lines, |out, line| write!(out, "ноя 23 17:51:{:02} host7 kernel: {}", second(line), timed(line))), 99.0),
+    carrier("journald, a Frenchman's", |lines| each(lines, |out, line| write!(out, "déc. 03 17:51:{:02} host7 kernel: {}", second(line), called(line))), 99.0),
+    carrier("journald, a Chinese's", |lines| each(lines, |out, line| write!(out, "11月 23 17:51:{:02} host7 kernel: {}", second(line), called(line))), 99.0),
+    carrier("dmesg -T, a Chinese's", |lines| each(lines, |out, line| write!(out, "[一 11月 23 17:51:{:02} 2026] {}", second(line), called(line))), 99.0),
+    carrier("dmesg -T, a German's", |lines| each(lines, |out, line| write!(out, "[Mo Dez  3 17:51:{:02} 2026] {}", second(line), called(line))), 99.0),
+    carrier("dmesg -T, a Frenchman's", |lines| each(lines, |out, line| write!(out, "[lun. nov. 23 17:51:{:02} 2026] {}", second(line), called(line))), 99.0),
+    carrier("logread", |lines| each(lines, |out, line| write!(out, "Mon Nov 23 17:51:{:02} 2026 kern.warn kernel: {}", second(line), timed(line))), 99.0),
+    carrier("busybox syslogd", |lines| each(lines, |out, line| write!(out, "Nov 23 17:51:{:02} host7 kern.warn kernel: {}", second(line), timed(line))), 99.0),
+    carrier("logcat -b kernel", |lines| each(lines, |out, line| write!(out, "11-23 17:51:{:02}.123     0     0 W KERNEL  : {}", second(line), timed(line))), 99.0),
+    carrier("a build server's log", |lines| each(lines, |out, line| write!(out, "2026-11-23T17:51:{:02}.1234567Z {}", second(line), timed(line))), 99.0),
+    carrier("compose", |lines| each(lines, |out, line| write!(out, "kernel-1  | {}", timed(line))), 99.0),
+    carrier("quoted without blanks", |lines| each(lines, |out, line| write!(out, ">> {}", timed(line))), 99.0),
+    carrier("quoted without blanks, bare", |lines| without_callers(lines, |out, line| write!(out, ">>{}", line.body)), 98.0),
+    carrier("quoted four times", |lines| without_callers(lines, |out, line| write!(out, "> > >> {}", line.body)), 98.0),
+    carrier("escaped for HTML", |lines| each(lines, |out, line| write!(out, "{}", escaped(&timed(line)))), 98.0),
+    carrier("a page's <br>", |lines| each(lines, |out, line| write!(out, "{}<br>", escaped(&timed(line)))), 97.0),
+    carrier("a page's <div>", |lines| each(lines, |out, line| write!(out, "<div class=\"line\">{}</div>", escaped(&timed(line)))), 97.0),
+    carrier("quoted-printable", |lines| Some(quoted_printable(&each(lines, |out, line| write!(out, "{}", timed(line)))?)), 97.0),
+    carrier("newest first", |lines| Some(timed_lines(lines).into_iter().rev().collect::<Vec<_>>().join("\n")), 95.0),
+    carrier("pstore's parts, newest first", parts, 97.0),
+    carrier("filled at 76", |lines| filled(lines, 76), 95.0),
+    carrier("a typesetter's multiplication", |lines| each(lines, |out, line| write!(out, "{}", timed(line).replace("0x", "0×"))), 95.0),
+    carrier("one line feed too many", |lines| each(lines, |out, line| writeln!(out, "{}", timed(line))), 97.0),
+    carrier("not indented", |lines| without_callers(lines, |out, line| write!(out, "{}", line.body.trim_start())), 98.0),
+    carrier("blanks run together", |lines| without_callers(lines, |out, line| write!(out, "{}", line.body.split_ascii_whitespace().collect::<Vec<_>>().join(" "))), 95.0),
+    carrier("a screen's width of blanks", |lines| each(lines, |out, line| write!(out, "{:<160}", timed(line))), 97.0),
+    carrier("nine digits", |lines| each(lines, |out, line| write!(out, "[{:>5}.{:06}789] {}", line.micros / 1_000_000, line.micros % 1_000_000, called(line))), 98.0),
+    carrier("the first line cut", |lines| Some(each(lines, |out, line| write!(out, "{}", timed(line)))?.chars().skip(18).collect()), 85.0),
+    carrier("the last line cut", without_the_end, 95.0),
+    carrier("journald json", |lines| each(lines, |out, line| write!(out, "{{\"_HOSTNAME\":\"host7\",\"SYSLOG_IDENTIFIER\":\"kernel\",\"PRIORITY\":\"4\",\"MESSAGE\":\"{}\"}}", called(line).replace('\\', "\\\\").replace('"', "\\\"").replace('\t', "\\t"))), 97.0),
     carrier("wrapped at 80", |lines| wrapped(lines, 80), 97.0),
     carrier("wrapped at 120", |lines| wrapped(lines, 120), 97.0),
 ];
@@ -161,6 +191,104 @@ fn wrapped(lines: &[Line], width: usize) -> Option<String> {
             out.extend(piece);
             out.push('\n');
         }
+    }
+    Some(out)
+}
+
+/// Cut off in the middle of the last line.
+fn without_the_end(lines: &[Line]) -> Option<String> {
+    let mut text = each(lines, |out, line| write!(out, "{}", timed(line)))?;
+    let last = text.trim_end().rfind('\n').map_or(0, |at| at + 1);
+    let end = text
+        .get(last..)?
+        .char_indices()
+        .nth(25)
+        .map_or(text.len(), |(at, _)| last + at);
+    text.truncate(end);
+    Some(text)
+}
+
+fn timed_lines(lines: &[Line]) -> Vec<String> {
+    lines.iter().map(timed).collect()
+}
+
+/// As a page's source has it.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+/// RFC 2045, 6.7.
+fn quoted_printable(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let mut width = 0;
+        let mut tokens: Vec<String> = Vec::new();
+        for byte in line.bytes() {
+            tokens.push(match byte {
+                b'=' | 0x80.. => format!("={byte:02X}"),
+                byte => char::from(byte).to_string(),
+            });
+        }
+        if let Some(last) = tokens.last_mut()
+            && last.trim().is_empty()
+        {
+            *last = "=20".to_owned();
+        }
+        for token in tokens {
+            if width + token.len() > 75 {
+                out.push_str("=\n");
+                width = 0;
+            }
+            width += token.len();
+            out.push_str(&token);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// A record store keeps parts of two kilobytes, the end first, and each begins with a line of its own.
+fn parts(lines: &[Line]) -> Option<String> {
+    let mut parts: Vec<String> = vec![String::new()];
+    for line in lines {
+        let text = format!("<4>{}\n", timed(line));
+        if parts.last().is_some_and(|part| part.len() + text.len() > 1700) {
+            parts.push(String::new());
+        }
+        parts.last_mut()?.push_str(&text);
+    }
+    let mut out = String::new();
+    for (number, part) in parts.iter().rev().enumerate() {
+        let _ = write!(out, "Oops#1 Part{}\n{part}", number + 1);
+    }
+    Some(out)
+}
+
+/// A mailer fills long lines at the blanks before its width.
+fn filled(lines: &[Line], width: usize) -> Option<String> {
+    let mut out = String::new();
+    for line in lines {
+        let text = timed(line);
+        let mut rest = text.trim_end();
+        while rest.chars().count() > width {
+            let Some(at) = rest
+                .char_indices()
+                .take(width + 1)
+                .filter(|(at, c)| *c == ' ' && *at > 20)
+                .map(|(at, _)| at)
+                .last()
+            else {
+                break;
+            };
+            out.push_str(rest.get(..at)?);
+            out.push('\n');
+            rest = rest.get(at + 1..)?;
+        }
+        out.push_str(rest);
+        out.push('\n');
     }
     Some(out)
 }
