@@ -1,7 +1,8 @@
 //! Makes an archive of crashes out of the corpus, for measuring `scan`: `make_archive FOLDER COUNT [texts|capsules|all]`.
 //!
-//! Its cases under many names, in the layouts of kdump, kdump-tools and ABRT, plain and packed; of `all`, one in fifty is
-//! cut short, one in fifty is noise, one in two hundred is huge and sparse. The same arguments make the same archive.
+//! Its cases under many names, in the layouts of kdump, kdump-tools and ABRT, plain and packed; `all` is capsules and
+//! texts by turns, and one in fifty is a report as JSON, one in fifty is cut short, one in fifty is noise, one in two
+//! hundred is huge and sparse. The same arguments make the same archive.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -20,24 +21,27 @@ fn main() -> io::Result<()> {
             "usage: make_archive FOLDER COUNT [texts|capsules|all]",
         ));
     };
-    let kinds: &[&str] = match arguments.get(2).map(String::as_str) {
-        Some("texts") => &["txt"],
-        Some("capsules") => &["capsule"],
-        _ => &["txt", "capsule", "json"],
-    };
-    let cases = cases(kinds)?;
     let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    let mixed = !matches!(arguments.get(2).map(String::as_str), Some("texts" | "capsules"));
+    let [mut texts, mut capsules, mut reports] =
+        [cases("txt")?, cases("capsule")?, cases("json")?].map(|cases| cases.into_iter().cycle());
     for number in 0..count {
-        let Some(case) = cases.get(number % cases.len().max(1)) else {
-            break;
+        let case = match arguments.get(2).map(String::as_str) {
+            Some("texts") => texts.next(),
+            Some("capsules") => capsules.next(),
+            _ if number % 50 == 49 => reports.next(),
+            // By turns, and the other way round in the next fifty: what is done to some numbers below befalls both.
+            _ if (number + number / 50 + number / 200) % 2 == 0 => capsules.next(),
+            _ => texts.next(),
         };
-        one(Path::new(folder), number, case, kinds.len() > 1, &mut noise)?;
+        let Some(case) = case else { break };
+        one(Path::new(folder), number, &case, mixed, &mut noise)?;
     }
     Ok(())
 }
 
-/// The corpus' cases that end in one of `kinds`.
-fn cases(kinds: &[&str]) -> io::Result<Vec<PathBuf>> {
+/// The corpus' cases that end in `ending`.
+fn cases(ending: &str) -> io::Result<Vec<PathBuf>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let mut cases = Vec::new();
     for rule in fs::read_dir(corpus)? {
@@ -45,10 +49,7 @@ fn cases(kinds: &[&str]) -> io::Result<Vec<PathBuf>> {
         if rule.is_dir() {
             let files = fs::read_dir(rule)?.collect::<io::Result<Vec<_>>>()?;
             let paths = files.into_iter().map(|file| file.path());
-            cases.extend(paths.filter(|path| {
-                path.extension()
-                    .is_some_and(|end| kinds.iter().any(|kind| end == *kind))
-            }));
+            cases.extend(paths.filter(|path| path.extension().is_some_and(|end| end == ending)));
         }
     }
     cases.sort();
