@@ -3,12 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
-use serde_json::value::RawValue;
 
 use super::{Catalog, CatalogError};
 use crate::archive::Entry;
 use crate::crash::time;
-use crate::scan::{Facts, Labelled, Row, Status};
+use crate::scan::{Facts, Json, Labelled, Row, Status};
 
 /// So many inputs are written in one transaction: what a kill may cost, and what makes writing cheap.
 const BATCH: u32 = 64;
@@ -321,8 +320,8 @@ fn note_history(connection: &Connection, label: i64, labelled: &Labelled, run: i
     Ok(())
 }
 
-fn text(value: &Option<Box<RawValue>>) -> Option<&str> {
-    value.as_ref().map(|value| value.get())
+fn text(value: &Option<Json>) -> Option<&str> {
+    value.as_ref().map(Json::get)
 }
 
 fn asked(labelled: &Labelled) -> Option<String> {
@@ -332,7 +331,7 @@ fn asked(labelled: &Labelled) -> Option<String> {
 /// Reads [`COLUMNS`].
 fn labelled(row: &SqlRow<'_>) -> rusqlite::Result<Labelled> {
     let word = |at: usize| row.get::<_, Option<String>>(at);
-    let json = |at: usize| word(at).map(|text| text.and_then(|text| RawValue::from_string(text).ok()));
+    let json = |at: usize| word(at).map(|text| text.and_then(Json::kept));
     let status = Status::from_word(row.get_ref(1)?.as_str()?).unwrap_or(Status::Failed);
     Ok(Labelled {
         facts: Facts {
@@ -395,7 +394,7 @@ mod tests {
         let mut row = Labelled::failed(name, "why", false);
         row.row.status = Status::Unknown;
         row.row.with = vec!["vmcore-dmesg.txt".to_owned()];
-        row.row.report = RawValue::from_string("{\"a\":1}".to_owned()).ok();
+        row.row.report = Json::kept("{\"a\":1}".to_owned());
         row.facts.rule = rule.map(str::to_owned);
         row.facts.signature = Some("v1-1".to_owned());
         row.facts.title = Some("NULL in x".to_owned());

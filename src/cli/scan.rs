@@ -86,8 +86,8 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
         |entry| workers.label(entry),
         |row| again(row, &base),
         |answer| {
-            tally.add(&answer);
-            keeper.keep(&answer);
+            tally.add(answer);
+            keeper.keep(answer);
             progress.aside(|| answer.rows.iter().for_each(|row| printer.row(row, sink)));
             answer.rows.iter().for_each(|row| beside.row(row));
             progress.show(&tally);
@@ -229,7 +229,7 @@ impl Printer {
     /// Prints a row.
     pub fn row(&mut self, labelled: &Labelled, sink: &mut Sink) {
         match self.format {
-            RowFormat::Jsonl => sink.write_json(labelled.row.line().as_bytes()),
+            RowFormat::Jsonl => labelled.row.write_line(|part| sink.write_json(part.as_bytes())),
             RowFormat::Json => sink.write_json(self.json.add(&labelled.row).as_bytes()),
             RowFormat::Csv => sink.write(&rows::csv(labelled, self.first)),
             RowFormat::Human => {

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::asked::{Asked, Recorder};
-use super::row::{Facts, Row, Status, raw};
+use super::row::{Facts, Json, Row, Status};
 use crate::archive::{self, Entry, Kind, Members, Role};
 use crate::crash::{CrashReport, Probe, SourceKind, time};
 use crate::extract::{self, DebugFiles, Depth, Dumped, ExtractError, Job, Shared};
@@ -297,9 +297,9 @@ fn answer(name: &str, report: &CrashReport, found: &Identification, asked: Vec<A
             input: name.to_owned(),
             status,
             with: Vec::new(),
-            report: raw(report),
-            matches: raw(&found.matches),
-            near: raw(&found.near),
+            report: Json::of(report),
+            matches: Json::of(&found.matches),
+            near: Json::of(&found.near),
             error,
         },
         asked,

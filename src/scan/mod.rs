@@ -23,6 +23,6 @@ pub mod worker;
 pub use asked::{Asked, Recorder};
 pub use guard::guarded;
 pub use label::{Labelled, label, relabel};
-pub use row::{Facts, Row, Status};
+pub use row::{Facts, Json, Row, Status};
 pub use run::{Answer, Stock, Width, run};
 pub use tally::Tally;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::crash::{CrashReport, signature};
@@ -71,13 +71,13 @@ pub struct Row {
     pub with: Vec<String>,
     /// A [`CrashReport`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub report: Option<Box<RawValue>>,
+    pub report: Option<Json>,
     /// An array of [`crate::rules::Match`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub matches: Option<Box<RawValue>>,
+    pub matches: Option<Json>,
     /// An array of [`crate::rules::Near`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub near: Option<Box<RawValue>>,
+    pub near: Option<Json>,
     /// Why it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -99,16 +99,80 @@ impl Row {
 
     /// The row as one line of the stream, with its line feed.
     pub fn line(&self) -> String {
-        // Strings, and JSON that was made or parsed before: there is nothing in it that JSON cannot say.
-        let mut line = serde_json::to_string(self).unwrap_or_default();
-        line.push('\n');
+        let mut line = String::new();
+        self.write_line(|part| line.push_str(part));
         line
+    }
+
+    /// The same, part by part: most of a row is text that is kept already, and longer than what it is copied to.
+    pub fn write_line(&self, mut write: impl FnMut(&str)) {
+        // Strings: there is nothing in them that JSON cannot say.
+        let string = |text: &str| serde_json::to_string(text).unwrap_or_default();
+        write("{\"input\":");
+        write(&string(&self.input));
+        write(",\"status\":\"");
+        write(self.status.word());
+        write("\"");
+        if !self.with.is_empty() {
+            write(",\"with\":");
+            write(&serde_json::to_string(&self.with).unwrap_or_default());
+        }
+        let parts = [
+            (",\"report\":", &self.report),
+            (",\"matches\":", &self.matches),
+            (",\"near\":", &self.near),
+        ];
+        for (key, json) in parts {
+            if let Some(json) = json {
+                write(key);
+                write(json.get());
+            }
+        }
+        if let Some(error) = &self.error {
+            write(",\"error\":");
+            write(&string(error));
+        }
+        write("}\n");
     }
 }
 
-/// JSON text of a value. Reports and verdicts are plain data with string keys: JSON can say all of it.
-pub(super) fn raw<T: Serialize + ?Sized>(value: &T) -> Option<Box<RawValue>> {
-    serde_json::value::to_raw_value(value).ok()
+/// A value as JSON text in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json(String);
+
+impl Json {
+    /// The text of a value. `None` for what JSON cannot say; reports and verdicts, plain data with string keys, are not
+    /// of that kind.
+    pub(super) fn of<T: Serialize + ?Sized>(value: &T) -> Option<Self> {
+        serde_json::to_string(value).ok().map(Json)
+    }
+
+    /// Text that [`Json::get`] gave, and that was kept by one who is trusted not to have changed it: to parse it again
+    /// would be most of what it costs to take a row out of a catalogue. What would break the stream is nothing.
+    pub fn kept(text: String) -> Option<Self> {
+        let is_whole = text.starts_with(['{', '[']) && text.ends_with(['}', ']']);
+        (is_whole && !text.as_bytes().contains(&b'\n')).then_some(Json(text))
+    }
+
+    /// The text.
+    pub fn get(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::from_str::<&RawValue>(&self.0)
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text: Box<str> = Box::<RawValue>::deserialize(deserializer)?.into();
+        Ok(Json(text.into()))
+    }
 }
 
 /// What tables and statistics are made of: the columns of a crash.
@@ -191,6 +255,39 @@ impl Facts {
             tier: label.map(|label| label.tier.word().to_owned()),
             general: general.map(|general| general.rule.clone()),
             stack: signature::stack(report, DEPTH),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_what_serde_makes_of_the_row() {
+        let mut row = Row::failed("/a \"b\"\n\u{1}", "é\\");
+        let same = |row: &Row| {
+            assert_eq!(row.line(), serde_json::to_string(row).unwrap() + "\n");
+            let again: Row = serde_json::from_str(&row.line()).unwrap();
+            assert_eq!(again.line(), row.line());
+        };
+        same(&row);
+        row.with = vec!["x\t".to_owned(), "y".to_owned()];
+        row.report = Json::of(&serde_json::json!({"a": [1, "\n"]}));
+        row.near = Json::of(&[1, 2]);
+        same(&row);
+        row.error = None;
+        row.matches = Json::of::<[u8]>(&[]);
+        same(&row);
+    }
+
+    #[test]
+    fn kept_text_cannot_break_the_stream() {
+        for text in ["{\"a\":1}", "[]"] {
+            assert_eq!(Json::kept(text.to_owned()).unwrap().get(), text);
+        }
+        for text in ["", "{\"a\":\n1}", "{", "null"] {
+            assert_eq!(Json::kept(text.to_owned()), None, "{text}");
         }
     }
 }

@@ -1,16 +1,24 @@
 //! All entries of an archive, several at a time, answered in order.
 //!
-//! The entries are walked by a thread of their own, and each is one task for the next free thread; answers wait for those before them,
-//! and no more than [`Width::ahead`] entries are ever on the way: memory does not depend on the archive.
+//! The entries are walked by a thread of their own; the caller's takes from stock what it can, hands the rest out to the
+//! next free threads, and puts the answers in order. No more than [`Width::ahead`] entries are ever on the way: memory does
+//! not depend on the archive.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::guard::guarded;
 use super::label::Labelled;
 use crate::archive::Entry;
 use crate::input::gate::Gate;
+
+/// How many entries are handed on at once where they are found quickly: to wake a thread costs more than such an entry.
+const HANDFUL: usize = 16;
+/// For how long a found entry may be held back to be handed on with others.
+const AT_ONCE: Duration = Duration::from_micros(200);
 
 /// How much is done at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,25 +65,58 @@ pub struct Answer {
     pub new: bool,
 }
 
+/// What the caller's thread is told.
+enum News {
+    /// These entries follow.
+    Listed(Vec<Entry>),
+    /// No more follow.
+    AllListed,
+    /// This is what the entry of that number gave.
+    Answered(u64, Answer),
+}
+
+/// Hands answers on in the order of their entries.
+struct InOrder<T> {
+    then: T,
+    waiting: BTreeMap<u64, Answer>,
+    next: u64,
+    /// Entries whose answers were handed on.
+    done: Vec<Entry>,
+}
+
+impl<T: FnMut(&Answer) -> bool> InOrder<T> {
+    /// Takes the answer of an entry; whether somebody still listens.
+    fn take(&mut self, number: u64, answer: Answer) -> bool {
+        self.waiting.insert(number, answer);
+        while let Some(answer) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            if !(self.then)(&answer) {
+                return false;
+            }
+            self.done.push(answer.entry);
+        }
+        true
+    }
+}
+
 /// Answers every entry: from `stock`, else by `read`, else asked again by `again`; hands the answers to `then` in the
 /// order of the entries, until `then` says that nobody listens any more (false). A panic, which would be our own bug,
 /// costs the entry that it came with.
-pub fn run<E, S, R, A, T>(entries: E, width: Width, stock: S, read: R, again: A, mut then: T)
+pub fn run<E, S, R, A, T>(entries: E, width: Width, stock: S, read: R, again: A, then: T)
 where
     E: Iterator<Item = Entry> + Send,
-    S: Fn(&Entry) -> Stock + Sync,
+    S: Fn(&Entry) -> Stock,
     R: Fn(&Entry) -> Vec<Labelled> + Sync,
     A: Fn(Labelled) -> Labelled + Sync,
-    T: FnMut(Answer) -> bool,
+    T: FnMut(&Answer) -> bool,
 {
     let gate = (width.io_jobs > width.jobs).then(|| Gate::new(width.jobs));
     let stopped = AtomicBool::new(false);
-    let (answered, answers) = mpsc::channel::<(u64, Answer)>();
+    let (tell, news) = mpsc::channel::<News>();
     let (ask, asked) = mpsc::channel::<(u64, Entry, Stock)>();
     let asked = Mutex::new(asked);
-    // A place for every entry on the way, taken before it is listed. The other end is alive: it is used below.
-    let (give_back, places) = mpsc::channel::<()>();
-    (0..width.ahead()).for_each(|_| give_back.send(()).unwrap_or_default());
+    // Entries whose answers were taken, and with each the right to list another one.
+    let (give_back, taken) = mpsc::channel::<Vec<Entry>>();
     let answer = |entry: Entry, stock: Stock| -> Answer {
         let name = entry.name.clone();
         let work = || match stock {
@@ -96,10 +137,10 @@ where
         }
         Answer { entry, rows, read, new }
     };
-    let (answer, stock, stopped, asked) = (&answer, &stock, &stopped, &asked);
+    let (answer, stopped, asked) = (&answer, &stopped, &asked);
     std::thread::scope(|threads| {
         for _ in 0..width.threads() {
-            let answered = answered.clone();
+            let tell = tell.clone();
             threads.spawn(move || {
                 // Every processor has a crash of its own to work on: nothing is gained by parting the work on one, and a
                 // thread that waits for others must not begin another crash meanwhile.
@@ -110,42 +151,95 @@ where
                 loop {
                     let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((number, entry, stock)) = next else { break };
-                    if !stopped.load(Ordering::Relaxed) && answered.send((number, answer(entry, stock))).is_err() {
+                    if !stopped.load(Ordering::Relaxed)
+                        && tell.send(News::Answered(number, answer(entry, stock))).is_err()
+                    {
                         break;
                     }
                 }
             });
         }
-        threads.spawn(move || {
-            for (number, entry) in (0u64..).zip(entries) {
-                if places.recv().is_err() || stopped.load(Ordering::Relaxed) {
-                    break;
+        threads.spawn(move || list(entries, width.ahead(), &tell, &taken, stopped));
+        let mut ask = Some(ask);
+        let mut listed = 0;
+        let mut answers = InOrder {
+            then,
+            waiting: BTreeMap::new(),
+            next: 0,
+            done: Vec::new(),
+        };
+        'news: for news in &news {
+            match news {
+                News::Listed(entries) => {
+                    for (number, entry) in (listed..).zip(entries) {
+                        listed = number + 1;
+                        match stock(&entry) {
+                            // Nothing to compute: no thread need be woken for it.
+                            Stock::Rows(rows) if !rows.is_empty() => {
+                                let (read, new) = (false, false);
+                                if !answers.take(number, Answer { entry, rows, read, new }) {
+                                    break 'news;
+                                }
+                            }
+                            stock => {
+                                if let Some(ask) = &ask {
+                                    // The other end is alive: it is used above.
+                                    ask.send((number, entry, stock)).unwrap_or_default();
+                                }
+                            }
+                        }
+                    }
                 }
-                let sent = match stock(&entry) {
-                    // Nothing to compute: no thread need be woken for it.
-                    Stock::Rows(rows) => answered.send((number, answer(entry, Stock::Rows(rows)))).is_ok(),
-                    stock => ask.send((number, entry, stock)).is_ok(),
-                };
-                if !sent {
-                    break;
+                News::AllListed => ask = None,
+                News::Answered(number, answer) => {
+                    if !answers.take(number, answer) {
+                        break;
+                    }
                 }
             }
-        });
-        let mut waiting: BTreeMap<u64, Answer> = BTreeMap::new();
-        let mut next = 0;
-        'answers: for (number, answer) in &answers {
-            waiting.insert(number, answer);
-            while let Some(answer) = waiting.remove(&next) {
-                next += 1;
-                if !then(answer) {
-                    break 'answers;
-                }
-                give_back.send(()).unwrap_or_default();
+            if answers.done.len() >= HANDFUL || answers.next == listed {
+                give_back.send(std::mem::take(&mut answers.done)).unwrap_or_default();
             }
         }
         stopped.store(true, Ordering::Relaxed);
-        drop((give_back, answers));
+        drop((ask, give_back, news));
     });
+}
+
+/// Lists entries, at most `ahead` more than were taken, until there are no more or nobody listens.
+fn list(
+    entries: impl Iterator<Item = Entry>,
+    ahead: usize,
+    tell: &Sender<News>,
+    taken: &Receiver<Vec<Entry>>,
+    stopped: &AtomicBool,
+) {
+    let mut free = ahead;
+    let mut handful = Vec::new();
+    let mut last = Instant::now();
+    for entry in entries {
+        if free == 0 {
+            // None is taken while one before it is held back.
+            if !handful.is_empty() && tell.send(News::Listed(std::mem::take(&mut handful))).is_err() {
+                return;
+            }
+            free = taken.recv().map_or(0, |entries| entries.len());
+        }
+        if free == 0 || stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        free -= 1;
+        handful.push(entry);
+        if handful.len() >= HANDFUL || last.elapsed() >= AT_ONCE {
+            if tell.send(News::Listed(std::mem::take(&mut handful))).is_err() {
+                return;
+            }
+            last = Instant::now();
+        }
+    }
+    // What is not listened to need not be said.
+    let _ = tell.send(News::Listed(handful));
+    let _ = tell.send(News::AllListed);
 }
 
 #[cfg(test)]
@@ -176,7 +270,8 @@ mod tests {
         run(
             listed,
             WIDTH,
-            |entry| match entry.name.ends_with('3') {
+            // Runs of one kind, and both by turns.
+            |entry| match entry.name.ends_with('3') || entry.name.starts_with('5') {
                 true => Stock::Rows(vec![Labelled::failed(&entry.name, "kept", false)]),
                 false => Stock::None,
             },
@@ -187,11 +282,8 @@ mod tests {
             |row| row,
             |answer| {
                 on_the_way.fetch_sub(1, Ordering::SeqCst);
-                seen.push((
-                    answer.entry.name.clone(),
-                    answer.rows[0].row.error.clone().unwrap(),
-                    answer.read,
-                ));
+                let error = answer.rows[0].row.error.clone().unwrap();
+                seen.push((answer.entry.name.clone(), error, answer.read));
                 true
             },
         );
@@ -200,7 +292,7 @@ mod tests {
             assert_eq!(*name, number.to_string());
             match number {
                 77 => assert!(error.contains("seventy-seven") && *read),
-                _ if name.ends_with('3') => assert!(error == "kept" && !read),
+                _ if name.ends_with('3') || name.starts_with('5') => assert!(error == "kept" && !read),
                 _ => assert!(error == "read" && *read),
             }
         }
