@@ -1,5 +1,7 @@
 //! Rows of an archive in the forms that other programs read, and for people.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::page::{Page, Tone};
@@ -54,15 +56,33 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A row of the table; the first with the line of names before it.
+/// A row of the table; the first with the line of names before it. A cell that a spreadsheet would take for a formula has
+/// an apostrophe before it: what a crash says of itself is not to be run by who reads it.
 pub fn csv(labelled: &Labelled, first: bool) -> String {
     let mut writer = csv::WriterBuilder::new().has_headers(first).from_writer(Vec::new());
     // Written to memory, and of one shape.
     let _ = writer.serialize(Columns::of(labelled));
+    let plain = writer.into_inner().unwrap_or_default();
+    let mut cells = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(plain.as_slice());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for record in cells.records().flatten() {
+        let _ = writer.write_record(record.iter().map(|cell| defused(cell).into_owned()));
+    }
     writer
         .into_inner()
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .unwrap_or_default()
+}
+
+/// A cell's text that no spreadsheet takes for a formula (OWASP, "CSV Injection").
+fn defused(cell: &str) -> Cow<'_, str> {
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && cell.parse::<f64>().is_err();
+    match is_formula {
+        true => format!("'{cell}").into(),
+        false => cell.into(),
+    }
 }
 
 /// A row for people: what it is, and which input.
@@ -169,6 +189,23 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!(&rows[1][0], "b,c");
         assert_eq!(&rows[1][rows[1].len() - 1], "x, \"y\"\nz");
+    }
+
+    #[test]
+    fn a_table_holds_no_formulas() {
+        let mut row = row("=HYPERLINK(\"http://x\")");
+        row.facts.host = Some("@SUM(1)".to_owned());
+        row.facts.title = Some("-1+1".to_owned());
+        row.facts.hardware = Some("a=b".to_owned());
+        row.facts.uptime = Some(-1.5);
+        let text = csv(&row, true);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let names = reader.headers().unwrap().clone();
+        let cells = reader.records().next().unwrap().unwrap();
+        let cell = |name: &str| &cells[names.iter().position(|found| found == name).unwrap()];
+        assert_eq!(cell("input"), "'=HYPERLINK(\"http://x\")");
+        assert_eq!((cell("host"), cell("title")), ("'@SUM(1)", "'-1+1"));
+        assert_eq!((cell("hardware"), cell("uptime_seconds")), ("a=b", "-1.5"));
     }
 
     #[test]
