@@ -329,7 +329,9 @@ pub(super) fn rows(loaded: &LoadedRule, context: &Context<'_>, holds: bool) -> V
 
 fn wordings_of(loaded: &LoadedRule) -> &[Vec<Wording>; 2] {
     loaded.wordings(|rule| {
-        let of = |block, part| wordings(block, part, &|path| loaded.line(path));
+        let tree = loaded.tree();
+        let line = |path: &str| tree.as_ref().map(|tree| tree.locate(path).line);
+        let of = |block, part| wordings(block, part, &line);
         let confirm = rule.confirm.as_ref().map(|block| of(block, Part::Confirm));
         [of(&rule.matches, Part::Match), confirm.unwrap_or_default()]
     })

@@ -41,9 +41,9 @@ pub struct LoadedRule {
     pub(super) head: Head,
     pub(super) digest: u64,
     origin: Origin,
-    // Boxed, as of most rules neither is ever there.
+    // Boxed, as of most rules neither is ever there. The text's tree is not kept: it is larger than both, and the memory of
+    // a scan would go on growing for as long as new rules are asked.
     rule: OnceLock<Box<Rule>>,
-    tree: OnceLock<Option<Box<Node>>>,
     wordings: OnceLock<Box<[Vec<Wording>; 2]>>,
 }
 
@@ -81,7 +81,6 @@ impl LoadedRule {
             digest: head.digest,
             origin: Origin::Shipped(number),
             rule: OnceLock::new(),
-            tree: OnceLock::new(),
             wordings: OnceLock::new(),
         }
     }
@@ -101,7 +100,6 @@ impl LoadedRule {
             digest: digest_of(text.as_bytes()),
             origin: Origin::Read(text, keys),
             rule: OnceLock::from(Box::new(rule)),
-            tree: OnceLock::new(),
             wordings: OnceLock::new(),
         }
     }
@@ -175,17 +173,19 @@ impl LoadedRule {
         Diagnostic::warning(code, &self.file, self.place(path), message)
     }
 
-    /// The line of a path (`match.registers.rdi`) in the rule file, counted from 1.
+    /// The line of a path (`match.registers.rdi`) in the rule file, counted from 1. The file is read for it: one who asks
+    /// for many lines wants [`LoadedRule::tree`].
     pub fn line(&self, path: &str) -> Option<usize> {
         self.place(path).map(|place| place.line)
     }
 
     pub(super) fn place(&self, path: &str) -> Option<Place> {
-        // Read once more, and only for rules that somebody asks about: most of a knowledge base never matches.
-        let tree = self
-            .tree
-            .get_or_init(|| tree::parse(&self.file, self.text()).0.map(Box::new));
-        tree.as_ref().map(|tree| tree.locate(path))
+        self.tree().map(|tree| tree.locate(path))
+    }
+
+    /// The rule file's text, read once more to tell where in it something stands.
+    pub(super) fn tree(&self) -> Option<Node> {
+        tree::parse(&self.file, self.text()).0
     }
 }
 
