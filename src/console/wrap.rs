@@ -166,7 +166,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_is_lost(text in "(\\[    1.000000\\] |)[a-zé ]{55,65}\n(\\[    1.000000\\] [a-z]{60,70}\n|[a-z]{0,70}\r?\n){0,9}") {
+        fn nothing_is_lost(text in "(\\[    1\\.000000\\] |)[a-zé ]{55,65}\n(\\[    1\\.000000\\] [a-z]{60,70}\n|[a-z]{0,70}\r?\n){0,9}") {
             let kept = |text: &str| text.replace(['\n', '\r', ' '], "");
             proptest::prop_assert_eq!(kept(&joined(&text)), kept(&text));
         }
