@@ -30,7 +30,10 @@ pub fn joined(text: &str) -> Cow<'_, str> {
     if is_broken(&lines, width) {
         return Cow::Owned(unbroken(text, width));
     }
-    match MAILS.contains(&width).then(|| refilled(text, width)) {
+    // Many a log has no line longer than a mailer's: its end tells whether all of it must be looked at.
+    let end = window(text);
+    let may_be_filled = MAILS.contains(&width) && (end.len() == text.len() || refilled(end, width).is_some());
+    match may_be_filled.then(|| refilled(text, width)) {
         Some(Some(text)) => Cow::Owned(text),
         _ => Cow::Borrowed(text),
     }
