@@ -35,11 +35,9 @@ pub fn kind_from_stack(report: &mut CrashReport) {
             .map(|kind| (kind, KindSource::Stub))
             .or_else(|| null_object(report).then_some((PanicKind::NullPointerDereference, KindSource::Registers)))
             .or(Some((PanicKind::BadPageFault, KindSource::Stub))),
+        None if report.fault.is_none() => panic_kind(report).map(|kind| (kind, KindSource::Stub)),
         // CR2 keeps the last page fault's address, which may be a program's from before. One in the first page that a
         // register holds too is this one's.
-        None if report.fault.is_none() && panic_kind(report).is_some() => {
-            panic_kind(report).map(|kind| (kind, KindSource::Stub))
-        }
         None => cr2
             .filter(|cr2| cr2.0 != 0 && cr2.0 < FIRST_PAGE)
             .filter(|cr2| registers.is_some_and(|all| all.iter().any(|(name, value)| value == cr2 && is_general(name))))
