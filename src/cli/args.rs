@@ -214,7 +214,7 @@ pub struct Sym {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-An expression is TYPE@START.MEMBER: TYPE a structure, START a register of the fault, `current` (the task that panicked),
+An expression is TYPE@START.MEMBER: TYPE a structure, START a register of the fault, `current` (the task that panicked), \
 a symbol, one CPU's copy of a per-CPU variable (runqueues:3) or a number; pointers on the way are followed.
 Examples: page@r13.mapping  task_struct@current.mm.owner.comm  (page@r13.mapping-1)  module.list*@modules.name")]
 pub struct Read {

@@ -25,7 +25,7 @@ pub enum RowFormat {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every regular file of the places is an input and gives one row, unless it belongs to another: parts of a split dump, a
+Every regular file of the places is an input and gives one row, unless it belongs to another: parts of a split dump, a \
 dump's log and metadata. Exit codes: 0 every row is a known bug, 1 some is not, 2 some could not be read.")]
 pub struct Scan {
     /// Folders, dumps, texts, tar archives; `-` reads a list of paths from standard input

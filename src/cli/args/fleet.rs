@@ -24,9 +24,9 @@ pub struct Report {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A dump counts when its name is final (not vmcore-incomplete, *.tmp, *.part, hidden) and it has stopped to grow; one that
-has an answer beside it which is no older is not new. Exit codes with --once: 0 every new dump is a known bug, or there is
-none, 1 some is not, 2 some could not be read.")]
+A dump counts when its name is final (not vmcore-incomplete, *.tmp, *.part, hidden) and it has stopped growing; one that \
+has an answer beside it which is no older is not new. Exit codes with --once: 0 every new dump is a known bug, or there \
+is none, 1 some is not, 2 something could not be read, written or handed to the hook.")]
 pub struct Watch {
     /// Folders that dumps land in, or in folders below them
     #[arg(required = true, value_name = "DIR")]
