@@ -89,6 +89,77 @@ fn the_hook_gets_the_row_on_its_standard_input() {
 }
 
 #[test]
+fn a_name_is_no_command_for_the_hook_which_finds_the_answer_written() {
+    let folder = crashes();
+    let odd = folder.path().join("127.0.0.1-a/$(touch pwned);'`touch pwned`\n");
+    fs::rename(folder.path().join("127.0.0.1-a/vmcore"), &odd).expect("it can be renamed");
+    let hook = "test -s \"$(dirname \"$VMCORONER_INPUT\")/vmcoroner.json\" && test -f \"$VMCORONER_INPUT\"";
+    assert_eq!(once(folder.path(), &["--write", "--hook", hook]).0, 1);
+    assert_eq!(once(folder.path(), &["--write", "--hook", hook]), (0, Vec::new()));
+    assert!(!Path::new("pwned").exists() && !folder.path().join("127.0.0.1-a/pwned").exists());
+}
+
+#[test]
+fn a_run_that_is_killed_at_its_hook_is_gone_on_with() {
+    let folder = crashes();
+    let (code, killed) = once(folder.path(), &["--write", "--hook", "kill -9 $PPID; sleep 1"]);
+    assert_eq!((code, killed.len()), (-1, 1), "the row was printed before");
+    assert_eq!(once(folder.path(), &["--write"]).1.len(), 1, "it is labelled again");
+    assert_eq!(once(folder.path(), &["--write"]), (0, Vec::new()));
+}
+
+/// What is damaged for good has been answered; nobody needs to hear of it every quarter of an hour.
+#[test]
+fn a_damaged_dump_is_told_once() {
+    let bytes = fs::read(DUMP).expect("a dump");
+    for length in [4096, 20_000, bytes.len() / 2] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = folder.path().join("vmcore");
+        fs::write(&dump, bytes.get(..length).expect("it is longer")).expect("a dump");
+        let (_, rows) = once(folder.path(), &["--write"]);
+        assert_eq!(rows.len(), 1, "{length}");
+        assert_eq!(once(folder.path(), &["--write"]), (0, Vec::new()), "{length}");
+        fs::write(&dump, &bytes).expect("the whole dump");
+        assert_eq!(once(folder.path(), &["--write"]).1.len(), 1, "{length}");
+    }
+}
+
+/// An answer is given its dump's time: which of the two is older does not hang on whose clock is right.
+#[test]
+fn clocks_that_differ_make_no_dump_new() {
+    for hours in [-48, 48] {
+        let folder = crashes();
+        let dump = folder.path().join("127.0.0.1-a/vmcore");
+        let file = fs::File::options().write(true).open(&dump).expect("the dump");
+        let now = std::time::SystemTime::now();
+        let span = Duration::from_secs(3600 * 48);
+        let time = if hours < 0 { now - span } else { now + span };
+        file.set_modified(time).expect("its time");
+        assert_eq!(once(folder.path(), &["--write"]).1.len(), 1, "{hours}");
+        assert_eq!(once(folder.path(), &["--write"]), (0, Vec::new()), "{hours}");
+        // Written to a little later, by the same clock.
+        file.set_modified(time + Duration::from_secs(1)).expect("its time");
+        assert_eq!(once(folder.path(), &["--write"]).1.len(), 1, "{hours}");
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_told_and_leaves_nothing_behind() {
+    let folder = crashes();
+    let dump = folder.path().join("127.0.0.1-a");
+    fs::create_dir(dump.join("vmcoroner.json")).expect("a folder in the way");
+    fs::create_dir(dump.join("vmcore.vmcoroner.json")).expect("a folder in the way");
+    let (code, rows) = once(folder.path(), &["--write"]);
+    assert_eq!((code, rows.len()), (2, 1));
+    let names = || fs::read_dir(&dump).expect("a folder").flatten();
+    assert!(
+        names().all(|name| !name.file_name().to_string_lossy().starts_with(".vmcoroner-")),
+        "{:?}",
+        names().collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn a_hook_that_fails_or_hangs_is_told_and_costs_no_more_than_its_time() {
     for hook in ["exit 3", "sleep 600; true"] {
         let folder = crashes();

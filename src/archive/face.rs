@@ -81,7 +81,7 @@ impl Face {
 
 fn of_text(head: &[u8]) -> Face {
     let start = head.trim_ascii_start();
-    if start.first() == Some(&b'{') && find(head, b"vmcoroner/report/1").is_some() {
+    if start.first() == Some(&b'{') && (find(head, b"vmcoroner/report/1").is_some() || is_failed_row(start)) {
         return Face::Answer { of: subject(head) };
     }
     let release = release(head);
@@ -98,6 +98,11 @@ fn of_text(head: &[u8]) -> Face {
         Ok(text) if text.len() <= WORD => Face::Word(text.trim().to_owned()),
         _ => Face::Other,
     }
+}
+
+/// Whether it is the row of what could not be read at all, which has no report.
+fn is_failed_row(text: &[u8]) -> bool {
+    text.starts_with(b"{\"input\":\"") && find(text, b"\"status\":\"failed\"").is_some()
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
@@ -223,8 +228,11 @@ mod tests {
         assert_eq!(text(&b"ffffffff81000000 T _text\n".repeat(30)), Face::SymbolMap);
         assert_eq!(text(&b"nothing of a kernel's\n".repeat(30)), Face::Other);
         let answer = br#"{"input": "/var/crash/x/vmcore", "report": {"schema": "vmcoroner/report/1"}}"#;
-        let of = Some("vmcore".to_owned());
-        assert_eq!(text(answer), Face::Answer { of });
+        let failed = br#"{"input":"/var/crash/x/vmcore","status":"failed","error":"it ends"}"#;
+        for row in [answer.as_slice(), failed.as_slice()] {
+            let of = Some("vmcore".to_owned());
+            assert_eq!(text(row), Face::Answer { of });
+        }
     }
 
     #[test]

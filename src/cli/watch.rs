@@ -1,11 +1,12 @@
 //! `vmcoroner watch`: labels dumps as they land.
 
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -30,7 +31,9 @@ pub fn run(arguments: &Arguments, sink: &mut Sink) -> Outcome {
     let Some(base) = load(&arguments.rules, sink) else {
         return Outcome::Failed;
     };
-    if let Some(folder) = arguments.folders.iter().find(|folder| !folder.is_dir()) {
+    // A share may come later, but a run that ends does not wait for it.
+    let is_wrong = |folder: &&PathBuf| !folder.is_dir() && (arguments.once || folder.exists());
+    if let Some(folder) = arguments.folders.iter().find(is_wrong) {
         sink.error(&format!("{}: not a folder that can be watched", folder.display()));
         return Outcome::Failed;
     }
@@ -39,23 +42,29 @@ pub fn run(arguments: &Arguments, sink: &mut Sink) -> Outcome {
     let mut watch = Watch::new(&arguments.folders, settle);
     let mut worst = Outcome::Found;
     loop {
-        let (mut found, waiting) = watch.look();
+        let mut look = watch.look();
+        for what in &look.unreadable {
+            sink.error(&format!("cannot be watched: {what}"));
+            worst = Outcome::Failed;
+        }
         // What was answered before this process began is not new.
-        found.retain(|entry| !watch::is_answered(entry));
+        look.whole.retain(|entry| !watch::is_answered(entry));
         jobs::in_order(
-            &found,
+            &look.whole,
             |entry| workers.label(entry),
             |entry, rows| {
                 let failed = |error: String| vec![Labelled::failed(&entry.name, error, true)];
                 for row in rows.unwrap_or_else(failed) {
                     worst = worst.max(outcome(&row));
+                    if row.passing {
+                        watch.again(entry);
+                    }
                     worst = worst.max(tell(entry, &row, arguments, &base, sink));
                 }
                 !sink.is_closed()
             },
         );
-        sink.flush();
-        if sink.is_closed() || (arguments.once && !waiting) {
+        if sink.is_closed() || (arguments.once && !look.waiting) {
             return worst;
         }
         let pause = Duration::from_secs(arguments.interval);
@@ -72,7 +81,8 @@ fn outcome(row: &Labelled) -> Outcome {
     }
 }
 
-/// Prints the row, writes it beside the dump, hands it to the hook.
+/// Prints the row, writes it beside the dump, hands it to the hook. The answer counts as one when all that is done: of a
+/// run that is killed in between, the next one does it again.
 fn tell(entry: &Entry, row: &Labelled, arguments: &Arguments, base: &KnowledgeBase, sink: &mut Sink) -> Outcome {
     let line = row.row.line();
     match arguments.format {
@@ -83,32 +93,45 @@ fn tell(entry: &Entry, row: &Labelled, arguments: &Arguments, base: &KnowledgeBa
             sink.write(&page.finish());
         }
     }
-    // Without a report nothing is known that would be worth keeping, and the next run may have better luck.
-    let written = match entry.parts.first() {
-        Some(dump) if arguments.write && row.row.status != Status::Failed => write(&dump.path, &line),
-        _ => Ok(()),
+    sink.flush();
+    let mut errors = Vec::new();
+    // What may come out otherwise the next time is not an answer.
+    let answer = match entry.parts.first() {
+        Some(dump) if arguments.write && !row.passing => Some(watch::answer_path(&dump.path)),
+        _ => None,
     };
-    let hooked = match &arguments.hook {
-        Some(hook) => run_hook(hook, row, &line, base, Duration::from_secs(arguments.hook_timeout)),
-        None => Ok(()),
-    };
-    let mut worst = Outcome::Found;
-    for error in [written, hooked].into_iter().filter_map(Result::err) {
-        sink.error(&error);
-        worst = Outcome::Failed;
+    let newest = watch::newest(entry);
+    if let (Some(answer), Some(dump)) = (&answer, entry.parts.first()) {
+        let time = newest.filter(|_| arguments.hook.is_none());
+        errors.extend(write(answer, &dump.path, time, &line).err());
     }
-    worst
+    if let Some(hook) = &arguments.hook {
+        errors.extend(run_hook(hook, row, &line, base, Duration::from_secs(arguments.hook_timeout)).err());
+        if let (Some(answer), Some(newest)) = (&answer, newest) {
+            let done = File::open(answer).and_then(|file| file.set_modified(newest));
+            errors.extend(done.err().map(|error| format!("{}: {error}", answer.display())));
+        }
+    }
+    for error in &errors {
+        sink.error(error);
+    }
+    match errors.is_empty() {
+        true => Outcome::Found,
+        false => Outcome::Failed,
+    }
 }
 
-/// Writes the answer, readable for those who may read the dump.
-fn write(dump: &Path, line: &str) -> Result<(), String> {
-    let answer = watch::answer_path(dump);
+/// Writes the answer, readable for those who may read the dump. Without a time it is older than any dump: none yet.
+fn write(answer: &Path, dump: &Path, time: Option<SystemTime>, line: &str) -> Result<(), String> {
     let mode = dump.metadata().ok().map(|data| data.permissions());
-    whole_file::write(&answer, whole_file::PRIVATE, |file| {
+    whole_file::write(answer, whole_file::PRIVATE, |file| {
+        file.write_all(line.as_bytes())?;
+        file.flush()?;
+        let file = file.get_ref().as_file();
         if let Some(mode) = mode {
-            file.get_ref().as_file().set_permissions(mode)?;
+            file.set_permissions(mode)?;
         }
-        file.write_all(line.as_bytes())
+        file.set_modified(time.unwrap_or(SystemTime::UNIX_EPOCH))
     })
 }
 

@@ -5,7 +5,8 @@
 
 mod names;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +16,15 @@ pub use names::is_final;
 
 use crate::archive::{Entry, Face, FaceCache, FileStamp, Kind, Known, Role, Walk};
 
-/// How many faces are remembered: some folders keep years of dumps.
-const FACES: usize = 100_000;
+/// How many files are remembered beside those that are there: some folders keep years of dumps.
+const REMEMBERED: usize = 100_000;
+
+/// What was not written to for so long is not being written, however wrong the clock of who writes it may be.
+const OLD: Duration = Duration::from_secs(3600);
+
+/// When a dump is tried again that could not be read for a reason that may pass: first after a minute, at last after an
+/// hour, and so many times.
+const AGAIN: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(3600), 10);
 
 /// Folders under watch.
 #[derive(Debug)]
@@ -25,14 +33,31 @@ pub struct Watch {
     settle: Duration,
     faces: Arc<Faces>,
     seen: HashMap<String, Seen>,
+    told: HashSet<String>,
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// The dumps that became whole, each given once for each content.
+    pub whole: Vec<Entry>,
+    /// Whether others are still being written.
+    pub waiting: bool,
+    /// What cannot be looked into, and why; each told once for as long as it lasts.
+    pub unreadable: Vec<String>,
 }
 
 /// What is known of a dump since the last look.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
+    /// Of the dump itself.
     stamp: i64,
-    since: Instant,
+    /// Of the dump and what belongs to it.
+    with_companions: i64,
+    /// When it is whole, if nothing changes.
+    ready: Instant,
     done: bool,
+    failures: u32,
 }
 
 impl Watch {
@@ -43,77 +68,134 @@ impl Watch {
             settle,
             faces: Arc::default(),
             seen: HashMap::new(),
+            told: HashSet::new(),
         }
     }
 
-    /// Looks once: the dumps that became whole, each given once for each content; and whether others are still being
-    /// written.
-    pub fn look(&mut self) -> (Vec<Entry>, bool) {
+    /// Looks once.
+    pub fn look(&mut self) -> Look {
         self.look_at(Instant::now(), SystemTime::now())
     }
 
-    fn look_at(&mut self, now: Instant, clock: SystemTime) -> (Vec<Entry>, bool) {
-        let mut seen = HashMap::new();
-        let (mut whole, mut waiting) = (Vec::new(), false);
+    fn look_at(&mut self, now: Instant, clock: SystemTime) -> Look {
+        let mut look = Look::default();
+        let mut troubles = HashSet::new();
+        let mut there = HashSet::new();
         for entry in Walk::new(&self.folders, Arc::clone(&self.faces) as _) {
-            if entry.kind != Kind::Crash || !self.is_final(&entry) {
+            if !self.is_final(&entry) {
                 continue;
             }
-            let (key, stamp) = (entry.key(), stamp(&entry));
-            let before = self.seen.get(&key).filter(|before| before.stamp == stamp);
-            let mut state = before.copied().unwrap_or(Seen {
-                stamp,
-                since: now,
-                done: false,
-            });
-            if !state.done {
-                let settled = now.duration_since(state.since) >= self.settle || is_old(&entry, self.settle, clock);
-                state.done = settled;
-                waiting |= !settled;
-                if settled && is_dump(&entry) {
-                    whole.push(entry);
+            match &entry.kind {
+                Kind::Crash => {}
+                Kind::Tarball => continue,
+                Kind::Unreadable(why) => {
+                    troubles.insert(why.clone());
+                    continue;
                 }
             }
-            seen.insert(key, state);
+            let key = entry.key();
+            let mut state = self.state(&key, &entry, now, clock);
+            if !state.done {
+                state.done = now >= state.ready;
+                // One that is tried again is waited for by nobody.
+                look.waiting |= !state.done && state.failures == 0;
+                if state.done {
+                    match is_dump(&entry) {
+                        Ok(true) => look.whole.push(entry),
+                        Ok(false) => {}
+                        Err(error) => {
+                            state.done = false;
+                            troubles.insert(format!("{}: {error}", entry.name));
+                        }
+                    }
+                }
+            }
+            self.seen.insert(key.clone(), state);
+            there.insert(key);
         }
-        self.seen = seen;
-        (whole, waiting)
+        // What is gone may come back as it was: a share that was away for a while.
+        if self.seen.len() > there.len().saturating_add(REMEMBERED) {
+            self.seen.retain(|key, _| there.contains(key));
+        }
+        self.faces.forget_others();
+        look.unreadable = troubles.difference(&self.told).cloned().collect();
+        look.unreadable.sort();
+        self.told = troubles;
+        look
+    }
+
+    /// What is known of an entry as it stands now.
+    fn state(&self, key: &str, entry: &Entry, now: Instant, clock: SystemTime) -> Seen {
+        let (stamp, with_companions) = (stamp(entry, |_| false), stamp(entry, |role| role != Role::Answer));
+        // Once it was given, only the dump itself makes it new: others write to what stands beside it.
+        let same = |before: &&Seen| before.stamp == stamp && (before.done || before.with_companions == with_companions);
+        let wait = match is_old(entry, self.settle.max(OLD), clock) {
+            true => Duration::ZERO,
+            false => self.settle,
+        };
+        self.seen.get(key).filter(same).copied().unwrap_or(Seen {
+            stamp,
+            with_companions,
+            ready: now + wait,
+            done: false,
+            failures: 0,
+        })
+    }
+
+    /// Gives a dump again after a while: it could not be read for a reason that may pass.
+    pub fn again(&mut self, entry: &Entry) {
+        let (first, last, times) = AGAIN;
+        if let Some(state) = self.seen.get_mut(&entry.key()).filter(|state| state.failures < times) {
+            let wait = first.saturating_mul(1 << state.failures).min(last);
+            state.done = false;
+            state.ready = Instant::now() + wait;
+            state.failures += 1;
+        }
     }
 
     /// Whether every name from the watched folder down is one that a finished dump has.
     fn is_final(&self, entry: &Entry) -> bool {
-        entry.parts.iter().all(|part| {
-            let below = self
-                .folders
+        let is_final = |path: &Path| {
+            let below = self.folders.iter().find_map(|folder| path.strip_prefix(folder).ok());
+            below
+                .unwrap_or(path)
                 .iter()
-                .find_map(|folder| part.path.strip_prefix(folder).ok());
-            let below = below.unwrap_or(&part.path);
-            below.iter().all(|name| is_final(&name.to_string_lossy()))
-        })
+                .all(|name| is_final(&name.to_string_lossy()))
+        };
+        match entry.parts.as_slice() {
+            [] => is_final(Path::new(&entry.name)),
+            parts => parts.iter().all(|part| is_final(&part.path)),
+        }
     }
 }
 
-/// What changes when the dump does, and not when its answer is written.
-fn stamp(entry: &Entry) -> i64 {
+/// What changes when the dump does, or one of those that belong to it and count.
+fn stamp(entry: &Entry, counts: impl Fn(Role) -> bool) -> i64 {
     let mut own = entry.clone();
-    own.companions.retain(|companion| companion.role != Role::Answer);
+    own.companions.retain(|companion| counts(companion.role));
     own.stamp()
 }
 
-/// Whether nothing was written to it for so long that it need not be watched for that. A time in the future, from a
-/// clock that is ahead of ours, says nothing.
-fn is_old(entry: &Entry, settle: Duration, clock: SystemTime) -> bool {
+/// Whether nothing was written to it for that long. A time in the future, from a clock that is ahead of ours, says
+/// nothing.
+fn is_old(entry: &Entry, long: Duration, clock: SystemTime) -> bool {
     entry.parts.iter().all(|part| {
         let modified = u64::try_from(part.modified).ok().filter(|nanoseconds| *nanoseconds > 0);
         let modified = modified.map(|nanoseconds| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds));
         let age = modified.and_then(|modified| clock.duration_since(modified).ok());
-        age.is_some_and(|age| age >= settle)
+        age.is_some_and(|age| age >= long)
     })
 }
 
-fn is_dump(entry: &Entry) -> bool {
-    let first = entry.parts.first();
-    first.is_some_and(|part| matches!(Face::of_file(&part.path), Face::Dump { .. }))
+/// Whether it is one; an error when nobody can tell. What is gone by now is none.
+fn is_dump(entry: &Entry) -> io::Result<bool> {
+    let Some(first) = entry.parts.first() else {
+        return Ok(false);
+    };
+    match File::open(&first.path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(matches!(Face::of_file(&first.path), Face::Dump { .. })),
+    }
 }
 
 /// Where the answer about a dump stands: `vmcoroner.json` beside it, as long as no other dump's stands there.
@@ -129,16 +211,20 @@ pub fn answer_path(dump: &Path) -> PathBuf {
 
 /// Whether an answer stands beside a dump that is no older than it.
 pub fn is_answered(entry: &Entry) -> bool {
-    let Some(first) = entry.parts.first() else {
+    let (Some(first), Some(newest)) = (entry.parts.first(), newest(entry)) else {
         return false;
     };
-    let newest = entry.parts.iter().map(|part| part.modified).max();
     let answer = answer_path(&first.path);
-    let written = answer
-        .metadata()
-        .ok()
-        .map(|data| FileStamp::new(answer.clone(), &data).modified);
-    written >= newest && is_about(&answer, &first.path)
+    let written = answer.metadata().and_then(|data| data.modified());
+    written.is_ok_and(|written| written >= newest) && is_about(&answer, &first.path)
+}
+
+/// When a dump was last written to, as it was seen: the time that its answer is given. By their own clocks two machines
+/// could not tell which of the two is older.
+pub fn newest(entry: &Entry) -> Option<SystemTime> {
+    let newest = entry.parts.iter().map(|part| part.modified).max()?;
+    let since = Duration::from_nanos(u64::try_from(newest).ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
 fn is_about(answer: &Path, dump: &Path) -> bool {
@@ -151,26 +237,54 @@ fn is_about(answer: &Path, dump: &Path) -> bool {
 /// Faces kept between two looks: a file that did not change is not opened again.
 #[derive(Debug, Default)]
 struct Faces {
-    folders: Mutex<HashMap<String, Known>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The folders of the look before, as far as this one has not come to them.
+    before: HashMap<String, Known>,
+    now: HashMap<String, Known>,
+    /// How many files `now` has.
+    files: usize,
+}
+
+impl Faces {
+    /// Forgets the folders that this look did not come to; the next look begins.
+    fn forget_others(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Kept {
+            before: std::mem::take(&mut kept.now),
+            ..Kept::default()
+        };
+    }
 }
 
 impl FaceCache for Faces {
     fn known(&self, folder: &str) -> io::Result<Known> {
-        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(folders.get(folder).cloned().unwrap_or_default())
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.before.remove(folder).unwrap_or_default();
+        if kept.files + known.len() <= REMEMBERED {
+            kept.files += known.len();
+            kept.now.insert(folder.to_owned(), known.clone());
+        }
+        Ok(known)
     }
 
     fn keep(&self, folder: &str, faces: &[(FileStamp, Face)]) -> io::Result<()> {
-        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-        if folders.values().map(Known::len).sum::<usize>() > FACES {
-            folders.clear();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut *kept;
+        let Some(known) = kept.now.get_mut(folder) else {
+            return Ok(());
+        };
+        for (file, face) in faces {
+            // What could not be opened shows nothing, and may show something the next time.
+            let is_seen = *face != Face::Other || File::open(&file.path).is_ok();
+            if is_seen && kept.files < REMEMBERED {
+                kept.files += 1;
+                known.insert(file.name(), (file.clone(), face.clone()));
+            }
         }
-        let known = folders.entry(folder.to_owned()).or_default();
-        known.extend(
-            faces
-                .iter()
-                .map(|(file, face)| (file.name(), (file.clone(), face.clone()))),
-        );
         Ok(())
     }
 }
@@ -206,8 +320,8 @@ mod tests {
         let mut watch = Watch::new(&[folder.path().to_owned()], SETTLE);
         let start = Instant::now();
         let mut look = |after: u64| {
-            let (found, waiting) = watch.look_at(start + Duration::from_secs(after), SystemTime::now());
-            (names(&found).join(" "), waiting)
+            let look = watch.look_at(start + Duration::from_secs(after), SystemTime::now());
+            (names(&look.whole).join(" "), look.waiting)
         };
         let none = (String::new(), false);
         let wait = (String::new(), true);
@@ -233,7 +347,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dump = folder.path().join("vmcore");
         write(&dump, "");
-        let past = SystemTime::now() - Duration::from_secs(100);
+        let past = SystemTime::now() - 2 * OLD;
         File::options()
             .write(true)
             .open(&dump)
@@ -241,7 +355,70 @@ mod tests {
             .set_modified(past)
             .unwrap();
         let mut watch = Watch::new(&[folder.path().to_owned()], SETTLE);
-        assert_eq!(names(&watch.look().0), ["vmcore"]);
+        assert_eq!(names(&watch.look().whole), ["vmcore"]);
+    }
+
+    #[test]
+    fn what_stands_beside_a_dump_may_change_and_what_was_away_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let dump = folder.path().join("a/vmcore");
+        fs::create_dir(folder.path().join("a")).unwrap();
+        write(&dump, "");
+        let mut watch = Watch::new(&[folder.path().to_owned()], Duration::ZERO);
+        assert_eq!(names(&watch.look().whole), ["vmcore"]);
+        fs::write(folder.path().join("a/vmcore-dmesg.txt"), "[    1.000000] x\n").unwrap();
+        assert_eq!(names(&watch.look().whole), [""; 0], "its log came later");
+        fs::rename(folder.path().join("a"), folder.path().join(".a")).unwrap();
+        assert_eq!(names(&watch.look().whole), [""; 0]);
+        fs::rename(folder.path().join(".a"), folder.path().join("a")).unwrap();
+        assert_eq!(names(&watch.look().whole), [""; 0], "it was given");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_looked_into_is_told_once_as_long_as_it_lasts() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("share");
+        let mut watch = Watch::new(std::slice::from_ref(&place), Duration::ZERO);
+        let told = |watch: &mut Watch| watch.look().unreadable.len();
+        assert_eq!((told(&mut watch), told(&mut watch)), (1, 0));
+        fs::create_dir(&place).unwrap();
+        write(&place.join("vmcore"), "");
+        let look = watch.look();
+        assert_eq!((names(&look.whole), look.unreadable.len()), (vec!["vmcore"], 0));
+        fs::remove_dir_all(&place).unwrap();
+        assert_eq!((told(&mut watch), told(&mut watch)), (1, 0));
+    }
+
+    #[test]
+    fn one_that_failed_is_given_again_after_a_while_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder.path().join("vmcore"), "");
+        let mut watch = Watch::new(&[folder.path().to_owned()], Duration::ZERO);
+        let mut after = Duration::ZERO;
+        for wait in [60, 120, 240] {
+            let found = watch.look_at(Instant::now() + after, SystemTime::now());
+            watch.again(&found.whole[0]);
+            let look = watch.look();
+            assert!(look.whole.is_empty() && !look.waiting, "{look:?}");
+            after = Duration::from_secs(wait);
+        }
+    }
+
+    #[test]
+    fn faces_are_kept_as_long_as_their_folders_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            write(&folder.path().join(name).join("vmcore"), "");
+        }
+        let mut watch = Watch::new(&[folder.path().to_owned()], Duration::ZERO);
+        let kept = |watch: &Watch| watch.faces.kept.lock().unwrap().before.len();
+        watch.look();
+        watch.look();
+        assert_eq!(kept(&watch), 2);
+        fs::remove_dir_all(folder.path().join("a")).unwrap();
+        watch.look();
+        assert_eq!(kept(&watch), 1);
     }
 
     #[test]
