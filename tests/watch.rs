@@ -108,6 +108,23 @@ fn a_run_that_is_killed_at_its_hook_is_gone_on_with() {
     assert_eq!(once(folder.path(), &["--write"]), (0, Vec::new()));
 }
 
+#[test]
+fn what_a_killed_writer_left_is_cleared_away_and_what_another_writes_is_not() {
+    let folder = crashes();
+    let beside = |name: &str| folder.path().join("127.0.0.1-a").join(name);
+    let row = r#"{"input":"x/vmcore","status":"failed","error":"-"}"#;
+    for (name, text) in [(".vmcoroner-a", ""), (".vmcoroner-b", row), (".vmcoroner-c", row)] {
+        fs::write(beside(name), text).expect("a file");
+    }
+    let writer = fs::File::open(beside(".vmcoroner-c")).expect("the file");
+    writer.lock().expect("a lock");
+    assert_eq!(once(folder.path(), &[]).1.len(), 1);
+    assert!(beside(".vmcoroner-a").exists(), "it may not write there");
+    assert_eq!(once(folder.path(), &["--write"]).1.len(), 1);
+    let left = [".vmcoroner-a", ".vmcoroner-b", ".vmcoroner-c"].map(|name| beside(name).exists());
+    assert_eq!(left, [false, false, true]);
+}
+
 /// What is damaged for good has been answered; nobody needs to hear of it every quarter of an hour.
 #[test]
 fn a_damaged_dump_is_told_once() {

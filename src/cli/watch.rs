@@ -42,13 +42,14 @@ pub fn run(arguments: &Arguments, sink: &mut Sink) -> Outcome {
     let mut watch = Watch::new(&arguments.folders, settle);
     let mut worst = Outcome::Found;
     loop {
-        let mut look = watch.look();
+        let look = watch.look();
         for what in &look.unreadable {
             sink.error(&format!("cannot be watched: {what}"));
             worst = Outcome::Failed;
         }
-        // What was answered before this process began is not new.
-        look.whole.retain(|entry| !watch::is_answered(entry));
+        if arguments.write {
+            look.unfinished.iter().for_each(|file| whole_file::clear_away(file));
+        }
         jobs::in_order(
             &look.whole,
             |entry| workers.label(entry),

@@ -1,11 +1,13 @@
 //! A file that is there whole or not at all.
 
-use std::fs::Permissions;
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
+
+use crate::watch::UNFINISHED;
 
 /// For anybody whom the user's mask allows, as any file that a program makes.
 pub const SHARED: u32 = 0o666;
@@ -19,10 +21,12 @@ where
 {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let written = tempfile::Builder::new()
-        .prefix(".vmcoroner-")
+        .prefix(UNFINISHED)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder.unwrap_or(Path::new(".")))
         .and_then(|file| {
+            // For [`clear_away`]. Where there are no locks, it leaves the file alone.
+            let _ = file.as_file().try_lock();
             let mut file = BufWriter::new(file);
             fill(&mut file)?;
             let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -31,4 +35,13 @@ where
     written
         .map(drop)
         .map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Deletes a file that a killed writer left: one that still writes holds its lock.
+pub fn clear_away(unfinished: &Path) {
+    let file = File::options().write(true).open(unfinished);
+    if file.is_ok_and(|file| file.try_lock().is_ok()) {
+        // What cannot be deleted is tried again by the next run.
+        let _ = fs::remove_file(unfinished);
+    }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-pub use names::is_final;
+pub use names::{UNFINISHED, is_final};
 
 use crate::archive::{Entry, Face, FaceCache, FileStamp, Kind, Known, Role, Walk};
 
@@ -39,12 +39,14 @@ pub struct Watch {
 /// What a look found.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// The dumps that became whole, each given once for each content.
+    /// The dumps that became whole and have no answer, each given once for each content.
     pub whole: Vec<Entry>,
     /// Whether others are still being written.
     pub waiting: bool,
     /// What cannot be looked into, and why; each told once for as long as it lasts.
     pub unreadable: Vec<String>,
+    /// Answers that are being written, or were when their writer was killed.
+    pub unfinished: Vec<PathBuf>,
 }
 
 /// What is known of a dump since the last look.
@@ -82,6 +84,7 @@ impl Watch {
         let mut troubles = HashSet::new();
         let mut there = HashSet::new();
         for entry in Walk::new(&self.folders, Arc::clone(&self.faces) as _) {
+            look.unfinished.extend(unfinished(&entry));
             if !self.is_final(&entry) {
                 continue;
             }
@@ -95,7 +98,9 @@ impl Watch {
             }
             let key = entry.key();
             let mut state = self.state(&key, &entry, now, clock);
-            if !state.done {
+            if !state.done && is_answered(&entry) {
+                state.done = true;
+            } else if !state.done {
                 state.done = now >= state.ready;
                 // One that is tried again is waited for by nobody.
                 look.waiting |= !state.done && state.failures == 0;
@@ -169,6 +174,15 @@ impl Watch {
     }
 }
 
+/// The files of an entry that are answers not yet written: one that is whole already belongs to its dump.
+fn unfinished(entry: &Entry) -> impl Iterator<Item = PathBuf> {
+    let companions = entry.companions.iter().map(|companion| &companion.file);
+    let files = entry.parts.iter().chain(companions);
+    files
+        .filter(|file| file.name().starts_with(UNFINISHED))
+        .map(|file| file.path.clone())
+}
+
 /// What changes when the dump does, or one of those that belong to it and count.
 fn stamp(entry: &Entry, counts: impl Fn(Role) -> bool) -> i64 {
     let mut own = entry.clone();
@@ -210,7 +224,7 @@ pub fn answer_path(dump: &Path) -> PathBuf {
 }
 
 /// Whether an answer stands beside a dump that is no older than it.
-pub fn is_answered(entry: &Entry) -> bool {
+fn is_answered(entry: &Entry) -> bool {
     let (Some(first), Some(newest)) = (entry.parts.first(), newest(entry)) else {
         return false;
     };

@@ -14,6 +14,9 @@ const ENDINGS: [&str; 8] = [
     "~",
 ];
 
+/// How the names of answers begin that are being written; a writer that is killed leaves its file.
+pub const UNFINISHED: &str = ".vmcoroner-";
+
 /// Whether a file or folder of that name may be taken for finished. Hidden ones are not: rsync writes to `.NAME.XXXXXX`.
 pub fn is_final(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
