@@ -6,6 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
 use super::{ReadAt, gate};
 
 /// How many bytes of an input were read so far; clones share the count.
@@ -90,7 +93,7 @@ impl ReadAt for CountedFile {
     }
 }
 
-/// An open file that is read once, from front to back; those reads are counted.
+/// An open file that is read once, from front to back, without its larger holes; those reads are counted.
 #[derive(Debug)]
 pub(super) struct CountedStream {
     file: File,
@@ -116,12 +119,28 @@ impl Read for CountedStream {
             Some(position) => {
                 let read = read_fully_at(&self.file, *position, buf)?;
                 *position += read as u64;
+                if read > 0 && buf.iter().all(|byte| *byte == 0) {
+                    *position = behind_hole(&self.file, *position);
+                }
                 read
             }
             None => gate::waiting(|| self.file.read(buf))?,
         };
         self.counter.add(read);
         Ok(read)
+    }
+}
+
+/// Where the next data of a sparse file is, if that is far from `position`. A log that was preallocated, or that a
+/// crash left with a length of terabytes, would take hours to be read zero by zero.
+fn behind_hole(file: &File, position: u64) -> u64 {
+    const FAR: u64 = 1 << 20;
+    match rustix::fs::seek(file, SeekFrom::Data(position)) {
+        Ok(data) if data.saturating_sub(position) >= FAR => data,
+        // No data behind it: the end, however far that is.
+        Err(Errno::NXIO) => u64::MAX,
+        // No hole, a small one, or a file system that knows of none.
+        Ok(_) | Err(_) => position,
     }
 }
 
@@ -167,6 +186,24 @@ mod tests {
         assert_eq!(counter.bytes(), asked);
         assert_eq!(opened.read_at(u64::MAX, &mut [0]).unwrap(), 0);
         assert!(opened.whole.get().is_some_and(|whole| *whole == bytes));
+    }
+
+    #[test]
+    fn the_holes_of_a_huge_file_are_not_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let opened = File::options().write(true).open(file.path()).unwrap();
+        opened.write_all_at(b"start", 0).unwrap();
+        opened.write_all_at(b"middle", 1 << 40).unwrap();
+        opened.set_len(1 << 42).unwrap();
+        let counter = ReadCounter::default();
+        let mut stream = CountedFile::new(File::open(file.path()).unwrap(), 1 << 42, counter.clone()).into_stream();
+        let mut text: Vec<u8> = Vec::new();
+        let mut buf = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = stream.read(&mut buf) {
+            text.extend(buf[..count].iter().filter(|byte| **byte != 0));
+            assert!(counter.bytes() < 1 << 30, "it reads the hole");
+        }
+        assert_eq!(text, b"startmiddle");
     }
 
     #[test]

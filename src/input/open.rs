@@ -199,7 +199,7 @@ impl Opening<'_> {
                     });
                 }
                 Kind::Dump => self.spool(stream)?,
-                Kind::Text => self.text(stream),
+                Kind::Text => self.text(stream, !wrappings.is_empty()),
                 Kind::Zeros | Kind::Unknown => {
                     let found = if matches!(kind, Kind::Zeros) {
                         "zero bytes only".to_owned()
@@ -239,7 +239,7 @@ impl Opening<'_> {
                 break None;
             }
             let (packed, limits) = (self.counter.bytes(), self.limits);
-            let too_large = spool.size() > limits.unpacked.max(packed.saturating_mul(limits.unpacked_ratio));
+            let too_large = spool.size() > self.most_unpacked();
             let too_full = spool.stored() > limits.unpacked.max(packed.saturating_mul(limits.stored_ratio));
             if too_large || too_full {
                 break Some(format!(
@@ -252,15 +252,22 @@ impl Opening<'_> {
         Ok((Content::Dump(Arc::new(spool)), cut_short))
     }
 
-    fn text(&self, mut stream: Box<dyn Read>) -> (Content, Option<String>) {
+    fn text(&self, mut stream: Box<dyn Read>, packed: bool) -> (Content, Option<String>) {
         let limit = usize::try_from(self.limits.text).unwrap_or(usize::MAX);
         let mut long = LongText::new(limit, self.limits.telling);
         let mut buf = vec![0; BUFFER];
+        let mut size = 0u64;
         let mut cut_short = loop {
             let (count, failure) = fill(&mut stream, &mut buf);
             long.push(buf.get(..count).unwrap_or_default());
+            size += count as u64;
             if count < buf.len() || failure.is_some() {
                 break failure.map(|error| why(&error));
+            }
+            if packed && size > self.most_unpacked() {
+                break Some(format!(
+                    "stopped after {size} bytes: it unpacks to far more than a log does"
+                ));
             }
         };
         let (mut text, left_out) = long.finish();
@@ -272,6 +279,13 @@ impl Opening<'_> {
             text = from_utf16(&text).into_bytes();
         }
         (Content::Text(Arc::new(text)), cut_short)
+    }
+
+    /// What may be unpacked of as much as was read so far, in bytes.
+    fn most_unpacked(&self) -> u64 {
+        let packed = self.counter.bytes();
+        let limits = self.limits;
+        limits.unpacked.max(packed.saturating_mul(limits.unpacked_ratio))
     }
 
     fn head_of(&self, source: &CountedFile, size: usize) -> Result<Vec<u8>, InputError> {
