@@ -7,6 +7,7 @@
 mod abrt;
 mod face;
 mod folder;
+mod order;
 mod scratch;
 mod tarball;
 mod walk;
@@ -17,6 +18,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 
 pub use face::{Face, FaceCache, Known, NoCache};
+pub use order::by_name;
 pub use scratch::clear_away;
 pub use tarball::{Members, NESTING, Unpacked, unpack};
 pub use walk::{Walk, measure, read_list};

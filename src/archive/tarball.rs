@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use super::folder::{self, Group};
 use super::scratch::Scratch;
-use super::{Entry, Face, FileStamp};
+use super::{Entry, Face, FileStamp, by_name};
 use crate::input::{self, Limits, Looks};
 
 /// How much of a member is looked at to judge it.
@@ -122,7 +122,7 @@ pub fn unpack(archive: &Path, name: &str) -> io::Result<Unpacked> {
             });
         }
     }
-    entries.sort_by(|a, b| Path::new(&a.within).cmp(Path::new(&b.within)));
+    entries.sort_by(|a, b| by_name(Path::new(&a.within), Path::new(&b.within)));
     Ok(Unpacked {
         entries,
         members: if sosreport { Members::CrashesOnly } else { Members::All },

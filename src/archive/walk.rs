@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::folder::{self, Group};
-use super::{Entry, Face, FaceCache, FileStamp, Kind, key_of};
+use super::{Entry, Face, FaceCache, FileStamp, Kind, by_name, key_of};
 
 /// So many files of a folder are worth being looked at by several threads.
 const MANY: usize = 32;
@@ -50,6 +50,17 @@ enum Step {
     /// Files of one folder that were given one by one.
     Files(Vec<Spot>),
     Ready(Entry),
+}
+
+impl Step {
+    /// The first name that comes of it.
+    fn name(&self) -> &Path {
+        match self {
+            Step::Folder(spot) => &spot.path,
+            Step::Files(spots) => spots.first().map_or(Path::new(""), |spot| &spot.path),
+            Step::Ready(entry) => Path::new(&entry.name),
+        }
+    }
 }
 
 /// The entries of an archive, in order.
@@ -101,7 +112,7 @@ impl Walk {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let entries = self.files(files).into_iter();
         found.extend(entries.map(|(within, entry)| (within, Step::Ready(entry))));
-        found.sort_by(|(a, _), (b, _)| b.cmp(a));
+        found.sort_by(|(a, _), (b, _)| by_name(b, a));
         self.steps.extend(found.into_iter().map(|(_, step)| step));
     }
 
@@ -147,7 +158,7 @@ impl Walk {
                 },
             ));
         }
-        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries.sort_by(|(a, _), (b, _)| by_name(a, b));
         entries
     }
 
@@ -203,8 +214,15 @@ impl Iterator for Walk {
                 Step::Files(spots) => {
                     let mut entries = self.files(spots);
                     entries.reverse();
+                    // Places may lie between files of one folder.
+                    let next = self.steps.last().map(Step::name);
+                    let last = entries.first().map(|(within, _)| within.as_path());
+                    let in_between = matches!((next, last), (Some(next), Some(last)) if by_name(next, last).is_lt());
                     self.steps
                         .extend(entries.into_iter().map(|(_, entry)| Step::Ready(entry)));
+                    if in_between {
+                        self.steps.sort_by(|a, b| by_name(b.name(), a.name()));
+                    }
                 }
             }
         }
@@ -226,7 +244,7 @@ fn unreadable(spot: &Spot, error: &io::Error) -> Entry {
     }
 }
 
-/// Sorts out places: folders as they come, files by the folder they lie in, at the place of the first of them.
+/// Sorts out places, by name: folders, and files by the folder they lie in, at the place of the first of them.
 fn steps(places: &[PathBuf]) -> Vec<Step> {
     let real = |path: &Path| {
         fs::canonicalize(path)
@@ -269,9 +287,10 @@ fn steps(places: &[PathBuf]) -> Vec<Step> {
     }
     for step in &mut steps {
         if let Step::Files(spots) = step {
-            spots.sort_by(|a, b| a.path.file_name().cmp(&b.path.file_name()));
+            spots.sort_by(|a, b| by_name(&a.path, &b.path));
         }
     }
+    steps.sort_by(|a, b| by_name(a.name(), b.name()));
     steps
 }
 
@@ -388,6 +407,9 @@ mod tests {
         let root = archive.path().to_owned();
         let list = ["a/2/y", "c", "a/2/x", "nowhere"].map(|name| root.join(name));
         assert_eq!(names(&list, &root), ["a/2/x", "a/2/y", "c", "nowhere"]);
+        // However they are given, and if one folder's files lie around another place.
+        let mixed = ["c", "b", "a.txt", "a", ".hidden"].map(|name| root.join(name));
+        assert_eq!(names(&mixed, &root), names(std::slice::from_ref(&root), &root));
         let missing = Walk::new(&[root.join("nowhere")], Arc::new(NoCache)).next().unwrap();
         assert!(matches!(missing.kind, Kind::Unreadable(why) if why.contains("nowhere")));
     }

@@ -8,7 +8,7 @@ use super::args::archive::Merge;
 use super::scan::now;
 use super::sink::Sink;
 use crate::catalog::Catalog;
-use crate::scan::merge::merge;
+use crate::scan::merge::{Broken, merge};
 
 /// Merges row files, or catalogues.
 pub fn run(arguments: &Merge, sink: &mut Sink) -> Outcome {
@@ -17,7 +17,7 @@ pub fn run(arguments: &Merge, sink: &mut Sink) -> Outcome {
         None => rows(arguments, sink),
     };
     match done {
-        Ok(()) => Outcome::Found,
+        Ok(outcome) => outcome,
         Err(error) => {
             sink.error(&error);
             Outcome::Failed
@@ -25,7 +25,7 @@ pub fn run(arguments: &Merge, sink: &mut Sink) -> Outcome {
     }
 }
 
-fn rows(arguments: &Merge, sink: &mut Sink) -> Result<(), String> {
+fn rows(arguments: &Merge, sink: &mut Sink) -> Result<Outcome, String> {
     let mut files: Vec<Box<dyn BufRead>> = Vec::new();
     for part in &arguments.parts {
         let mut file = BufReader::new(File::open(part).map_err(|error| format!("{}: {error}", part.display()))?);
@@ -37,26 +37,37 @@ fn rows(arguments: &Merge, sink: &mut Sink) -> Result<(), String> {
         }
         files.push(Box::new(file));
     }
-    merge(&mut files, &mut |line| {
-        sink.write(line);
+    let broken = merge(&mut files, &mut |line| {
+        sink.write_json(line.as_bytes());
         !sink.is_closed()
-    })
-    .map_err(|(file, error)| {
-        let name = arguments
-            .parts
-            .get(file)
-            .map(|part| part.display().to_string())
-            .unwrap_or_default();
-        format!("{name}: {error}")
-    })
+    });
+    let outcome = match broken.is_empty() {
+        true => Outcome::Found,
+        false => Outcome::Failed,
+    };
+    for Broken { file, line, why, lines } in broken {
+        let part = arguments.parts.get(file).map(|part| part.display().to_string());
+        let more = match lines {
+            1 => String::new(),
+            lines => format!(" (and {} more lines)", lines - 1),
+        };
+        let part = part.unwrap_or_default();
+        sink.error(&format!(
+            "{part}: line {line} is no row of a scan, and is left out{more}: {why}"
+        ));
+    }
+    Ok(outcome)
 }
 
-fn catalogues(arguments: &Merge) -> Result<(), String> {
-    let Some(path) = &arguments.catalog else { return Ok(()) };
+fn catalogues(arguments: &Merge) -> Result<Outcome, String> {
+    let Some(path) = &arguments.catalog else {
+        return Ok(Outcome::Found);
+    };
     let catalog = Catalog::open(path).map_err(|error| error.to_string())?;
     let run = catalog.begin("merge", "", now()).map_err(|error| error.to_string())?;
     for part in &arguments.parts {
         catalog.absorb(part, run).map_err(|error| error.to_string())?;
     }
-    catalog.end(run, now()).map_err(|error| error.to_string())
+    catalog.end(run, now()).map_err(|error| error.to_string())?;
+    Ok(Outcome::Found)
 }
