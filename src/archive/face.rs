@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::FileStamp;
+use super::{FileStamp, Listing};
 use crate::console;
 use crate::dump::{self, Split};
 use crate::input::{self, Looks, Peek};
@@ -56,9 +56,9 @@ pub enum Face {
 }
 
 impl Face {
-    /// Looks at a file. What cannot be opened shows nothing.
-    pub fn of_file(path: &Path) -> Self {
-        input::peek(path).map_or(Face::Other, Face::of)
+    /// Looks at a file.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        input::peek(path).map(Face::of)
     }
 
     /// Judges what was seen of a file.
@@ -171,16 +171,25 @@ fn subject(head: &[u8]) -> Option<String> {
         .map(|name| name.to_string_lossy().into_owned())
 }
 
-/// Files of a folder with their faces, by name; a face goes with the size and time that it was seen at.
-pub type Known = HashMap<String, (FileStamp, Face)>;
+/// What is known of a folder from an earlier look.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// What lay in it.
+    pub listing: Option<Listing>,
+    /// Its files' faces by their names; a face goes with the size and time that it was seen at.
+    pub faces: HashMap<String, (FileStamp, Face)>,
+}
 
-/// Where faces are kept from scan to scan.
+/// Where what was seen of folders is kept from scan to scan.
 pub trait FaceCache: Send + Sync {
-    /// The faces known of a folder's files.
+    /// What is known of a folder.
     fn known(&self, folder: &str) -> io::Result<Known>;
 
     /// Keeps faces that were seen in a folder.
     fn keep(&self, folder: &str, seen: &[(FileStamp, Face)]) -> io::Result<()>;
+
+    /// Keeps what lies in a folder.
+    fn keep_listing(&self, folder: &str, listing: &Listing) -> io::Result<()>;
 }
 
 /// Nowhere.
@@ -189,10 +198,14 @@ pub struct NoCache;
 
 impl FaceCache for NoCache {
     fn known(&self, _: &str) -> io::Result<Known> {
-        Ok(Known::new())
+        Ok(Known::default())
     }
 
     fn keep(&self, _: &str, _: &[(FileStamp, Face)]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn keep_listing(&self, _: &str, _: &Listing) -> io::Result<()> {
         Ok(())
     }
 }

@@ -7,17 +7,20 @@
 mod abrt;
 mod face;
 mod folder;
+mod listing;
 mod order;
 mod scratch;
 mod tarball;
 mod walk;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
 pub use face::{Face, FaceCache, Known, NoCache};
+pub use listing::Listing;
 pub use order::by_name;
 pub use scratch::clear_away;
 pub use tarball::{Members, NESTING, Unpacked, unpack};
@@ -156,7 +159,13 @@ impl Entry {
 
 /// A path made absolute, without a look at the disk; bytes that are no UTF-8 as `\xHH`.
 fn key_of(path: &Path) -> String {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // The process does not change its folder, and to ask for it costs as much as to look at a file.
+    static HERE: OnceLock<PathBuf> = OnceLock::new();
+    let here = HERE.get_or_init(|| std::env::current_dir().unwrap_or_default());
+    let path = std::path::absolute(here.join(path)).unwrap_or_else(|_| path.to_owned());
+    if let Some(text) = path.to_str() {
+        return text.to_owned();
+    }
     path.as_os_str()
         .as_encoded_bytes()
         .utf8_chunks()

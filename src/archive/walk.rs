@@ -9,11 +9,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use rayon::prelude::*;
 
 use super::folder::{self, Group};
-use super::{Entry, Face, FaceCache, FileStamp, Kind, by_name, key_of};
+use super::listing::{Listed, Lister};
+use super::{Entry, Face, FaceCache, FileStamp, Kind, Known, by_name, key_of};
 
 /// So many files of a folder are worth being looked at by several threads.
 const MANY: usize = 32;
@@ -68,6 +70,7 @@ pub struct Walk {
     /// The next step is the last.
     steps: Vec<Step>,
     cache: Arc<dyn FaceCache>,
+    lister: Lister,
     left_out: HashSet<(u64, u64)>,
 }
 
@@ -79,6 +82,7 @@ impl Walk {
         Walk {
             steps,
             cache,
+            lister: Lister::default(),
             left_out: HashSet::new(),
         }
     }
@@ -90,34 +94,33 @@ impl Walk {
     }
 
     fn folder(&mut self, spot: Spot) {
-        let listed = fs::read_dir(&spot.path).and_then(|entries| {
-            entries
-                .map(|entry| entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))))
-                .collect::<io::Result<Vec<_>>>()
-        });
-        let listed = match listed {
-            Ok(listed) => listed,
+        let key = key_of(&spot.path);
+        // A cache that fails is one that knows nothing: looking again is only slower.
+        let mut known = self.cache.known(&key).unwrap_or_default();
+        let listing = match self.lister.list(&spot.path, known.listing.take(), SystemTime::now()) {
+            Ok(Listed::Known(listing) | Listed::Fleeting(listing)) => listing,
+            Ok(Listed::Lasting(listing)) => {
+                // Not kept: listed again next time.
+                let _ = self.cache.keep_listing(&key, &listing);
+                listing
+            }
             Err(error) => return self.unreadable(spot, &error),
         };
-        let mut found: Vec<(PathBuf, Step)> = Vec::new();
-        let mut files = Vec::new();
-        for (name, kind) in listed {
-            if kind.is_dir() {
-                let folder = spot.below(&name);
-                found.push((folder.within.clone(), Step::Folder(folder)));
-            } else if kind.is_file() {
-                files.push(spot.below(&name));
-            }
+        let mut found: Vec<(PathBuf, Step)> = Vec::with_capacity(listing.folders.len() + listing.files.len());
+        for name in &listing.folders {
+            let folder = spot.below(name);
+            found.push((folder.within.clone(), Step::Folder(folder)));
         }
+        let mut files: Vec<Spot> = listing.files.iter().map(|name| spot.below(name)).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        let entries = self.files(files).into_iter();
+        let entries = self.files(files, &key, &known).into_iter();
         found.extend(entries.map(|(within, entry)| (within, Step::Ready(entry))));
         found.sort_by(|(a, _), (b, _)| by_name(b, a));
         self.steps.extend(found.into_iter().map(|(_, step)| step));
     }
 
     /// The entries that files of one folder make, each with where it is.
-    fn files(&self, spots: Vec<Spot>) -> Vec<(PathBuf, Entry)> {
+    fn files(&self, spots: Vec<Spot>, folder: &str, known: &Known) -> Vec<(PathBuf, Entry)> {
         let mut entries = Vec::new();
         let mut files = Vec::with_capacity(spots.len());
         let mut where_is: HashMap<PathBuf, PathBuf> = HashMap::with_capacity(spots.len());
@@ -136,7 +139,7 @@ impl Walk {
                 Err(error) => entries.push((spot.within.clone(), unreadable(&spot, &error))),
             }
         }
-        let faces = self.faces(&files);
+        let faces = self.faces(&files, folder, known);
         for group in folder::group(files.into_iter().zip(faces).collect()) {
             let Group {
                 kind,
@@ -162,21 +165,17 @@ impl Walk {
         entries
     }
 
-    fn faces(&self, files: &[FileStamp]) -> Vec<Face> {
-        let Some(folder) = files.first().and_then(|file| file.path.parent()).map(key_of) else {
-            return Vec::new();
-        };
-        // A cache that fails is one that knows nothing: looking again is only slower.
-        let known = self.cache.known(&folder).unwrap_or_default();
+    fn faces(&self, files: &[FileStamp], folder: &str, known: &Known) -> Vec<Face> {
         let remembered = |file: &FileStamp| {
-            let (at, face) = known.get(&file.name())?;
+            let (at, face) = known.faces.get(&file.name())?;
             (at.size == file.size && at.modified == file.modified).then(|| face.clone())
         };
         let mut faces: Vec<Option<Face>> = files.iter().map(remembered).collect();
         let new: Vec<usize> = (0..files.len())
             .filter(|at| matches!(faces.get(*at), Some(None)))
             .collect();
-        let look = |at: &usize| files.get(*at).map(|file| (*at, Face::of_file(&file.path)));
+        // What cannot be opened shows nothing now, and may show something the next time: it is not kept.
+        let look = |at: &usize| Some((*at, Face::of_file(&files.get(*at)?.path).ok()?));
         let seen: Vec<(usize, Face)> = match new.len() {
             0..MANY => new.iter().filter_map(look).collect(),
             _ => new.par_iter().filter_map(look).collect(),
@@ -187,7 +186,7 @@ impl Walk {
             .collect();
         if !keep.is_empty() {
             // Not kept: looked at again next time.
-            let _ = self.cache.keep(&folder, &keep);
+            let _ = self.cache.keep(folder, &keep);
         }
         for (at, face) in seen {
             if let Some(place) = faces.get_mut(at) {
@@ -212,7 +211,10 @@ impl Iterator for Walk {
                 Step::Ready(entry) => return Some(entry),
                 Step::Folder(spot) => self.folder(spot),
                 Step::Files(spots) => {
-                    let mut entries = self.files(spots);
+                    let folder = spots.first().and_then(|spot| spot.path.parent()).map(key_of);
+                    let folder = folder.unwrap_or_default();
+                    let known = self.cache.known(&folder).unwrap_or_default();
+                    let mut entries = self.files(spots, &folder, &known);
                     entries.reverse();
                     // Places may lie between files of one folder.
                     let next = self.steps.last().map(Step::name);

@@ -10,7 +10,10 @@ use std::sync::PoisonError;
 use rusqlite::{Connection, params};
 
 use super::Catalog;
-use crate::archive::{Face, FaceCache, FileStamp, Known};
+use crate::archive::{Face, FaceCache, FileStamp, Known, Listing};
+
+/// No file's name: what lies in the folder.
+const ITSELF: &str = "";
 
 /// How many files are read ahead: at first, and at most.
 const FEW: usize = 16;
@@ -76,19 +79,23 @@ fn read(
         count += 1;
         let folder = row.get_ref(0)?.as_str()?;
         if !folders.contains_key(folder) {
-            folders.insert(folder.to_owned(), Known::new());
+            folders.insert(folder.to_owned(), Known::default());
         }
-        // A face of another version of the program is not known.
-        if let (Some(known), Ok(face)) = (
-            folders.get_mut(folder),
-            serde_json::from_str::<Face>(row.get_ref(4)?.as_str()?),
-        ) {
+        let Some(known) = folders.get_mut(folder) else { continue };
+        let (name, modified, text) = (row.get_ref(1)?.as_str()?, row.get(3)?, row.get_ref(4)?.as_str()?);
+        // What another version of the program kept is not known.
+        if name == ITSELF {
+            known.listing = serde_json::from_str(text).ok().map(|listing| Listing {
+                stamp: modified,
+                ..listing
+            });
+        } else if let Ok(face) = serde_json::from_str::<Face>(text) {
             let stamp = FileStamp {
                 path: PathBuf::new(),
                 size: row.get::<_, i64>(2)?.unsigned_abs(),
-                modified: row.get(3)?,
+                modified,
             };
-            known.insert(row.get(1)?, (stamp, face));
+            known.faces.insert(name.to_owned(), (stamp, face));
         }
     }
     Ok(count)
@@ -98,11 +105,8 @@ impl FaceCache for Catalog {
     fn known(&self, folder: &str) -> io::Result<Known> {
         let mut ahead = self.faces.lock().unwrap_or_else(PoisonError::into_inner);
         if !ahead.covers(folder) {
-            self.with(|connection| {
-                self.begin_reading(connection)?;
-                ahead.fill(connection, folder)
-            })
-            .map_err(io::Error::other)?;
+            self.ask(|connection| ahead.fill(connection, folder))
+                .map_err(io::Error::other)?;
         }
         Ok(ahead.folders.remove(folder).unwrap_or_default())
     }
@@ -116,6 +120,21 @@ impl FaceCache for Catalog {
                 let size = i64::try_from(file.size).unwrap_or(i64::MAX);
                 insert.execute(params![folder, file.name(), size, file.modified, face])?;
             }
+            Ok(())
+        });
+        kept.map_err(io::Error::other)
+    }
+
+    fn keep_listing(&self, folder: &str, listing: &Listing) -> io::Result<()> {
+        // A name that is no text cannot be kept, nor can a listing with it.
+        let Ok(text) = serde_json::to_string(listing) else {
+            return Ok(());
+        };
+        let kept = self.with(|connection| {
+            self.begin_batch(connection)?;
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO face VALUES (?1, ?2, 0, ?3, ?4)")?
+                .execute(params![folder, ITSELF, listing.stamp, text])?;
             Ok(())
         });
         kept.map_err(io::Error::other)
@@ -154,10 +173,14 @@ mod tests {
         for start in [0, 6, 7, 100] {
             *catalog.faces.lock().unwrap() = Ahead::default();
             for (number, name) in names.iter().enumerate().skip(start) {
-                assert_eq!(catalog.known(name).unwrap().len(), count(number), "{name} from {start}");
+                assert_eq!(
+                    catalog.known(name).unwrap().faces.len(),
+                    count(number),
+                    "{name} from {start}"
+                );
             }
-            assert!(catalog.known("/999").unwrap().is_empty());
-            assert_eq!(catalog.known(&names[start]).unwrap().len(), count(start));
+            assert!(catalog.known("/999").unwrap().faces.is_empty());
+            assert_eq!(catalog.known(&names[start]).unwrap().faces.len(), count(start));
         }
     }
 }

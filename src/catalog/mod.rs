@@ -14,7 +14,7 @@ mod groups;
 mod store;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,13 @@ const APPLICATION: i32 = 0x564d_4352;
 const VERSION: i32 = 1;
 /// How long another process's writing is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much of the file a connection keeps in memory, in KiB.
+const CACHE: u32 = 8000;
+/// The size of a page of the file, in bytes: most reports fit into one or two.
+const PAGE: u32 = 16384;
+/// So many questions are asked in one transaction: what others wrote meanwhile is seen afterwards.
+const QUESTIONS: u32 = 256;
 
 /// Why a catalogue cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +66,16 @@ pub struct Catalog {
     connection: Mutex<Connection>,
     /// Inputs in the open transaction.
     held: AtomicU32,
-    /// Whether that transaction only reads.
-    reading: AtomicBool,
+    reading: Mutex<Reading>,
     faces: Mutex<Ahead>,
+}
+
+/// What a scan asks by, while what it found is written.
+#[derive(Debug)]
+struct Reading {
+    connection: Connection,
+    /// Questions in the open transaction.
+    asked: u32,
 }
 
 impl Catalog {
@@ -86,8 +100,7 @@ impl Catalog {
             path: path.to_owned(),
             why,
         };
-        let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        let mut connection = connect(path, flags).map_err(failed)?;
         let number = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
         let (application, version) = (
             number("application_id").map_err(failed)?,
@@ -100,22 +113,27 @@ impl Catalog {
                     "this catalogue is of version {other}, expected {VERSION}: use the program that made it, or scan anew into another file"
                 )));
             }
-            (0, 0) => make(&mut connection).map_err(failed)?.map_err(foreign)?,
+            (0, 0) => {
+                connection
+                    .execute_batch(&format!("PRAGMA page_size = {PAGE};"))
+                    .map_err(failed)?;
+                make(&mut connection).map_err(failed)?.map_err(foreign)?;
+            }
             _ => return Err(foreign("an SQLite file, but no catalogue of vmcoroner".to_owned())),
         }
-        // A statement is not to be planned anew for every value that is bound to it, which costs more than to answer it.
-        connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-            .map_err(failed)?;
         // A killed process loses nothing that was committed; only a machine that lost power may lose the last rows.
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16000;")
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
             .map_err(failed)?;
+        let reading = connect(path, flags).map_err(failed)?;
         Ok(Catalog {
             path: path.to_owned(),
             connection: Mutex::new(connection),
             held: AtomicU32::new(0),
-            reading: AtomicBool::new(false),
+            reading: Mutex::new(Reading {
+                connection: reading,
+                asked: 0,
+            }),
             faces: Mutex::default(),
         })
     }
@@ -147,6 +165,39 @@ impl Catalog {
     fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, CatalogError> {
         work(&mut self.lock()).map_err(self.failed())
     }
+
+    /// Asks what was written by the last time that [`Catalog::flush`] was called, or some questions ago.
+    fn ask<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, CatalogError> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        reading.renew(QUESTIONS).map_err(self.failed())?;
+        // One transaction for many: the file is not to be locked for every one.
+        if reading.connection.is_autocommit() {
+            reading.connection.execute_batch("BEGIN").map_err(self.failed())?;
+        }
+        reading.asked += 1;
+        work(&reading.connection).map_err(self.failed())
+    }
+}
+
+impl Reading {
+    /// Ends the transaction when so many questions were asked in it.
+    fn renew(&mut self, questions: u32) -> rusqlite::Result<()> {
+        if self.asked >= questions && !self.connection.is_autocommit() {
+            self.asked = 0;
+            self.connection.execute_batch("COMMIT")?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection as all of a catalogue's are.
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    // A statement is not to be planned anew for every value that is bound to it, which costs more than to answer it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.execute_batch(&format!("PRAGMA cache_size = -{CACHE};"))?;
+    Ok(connection)
 }
 
 /// Makes the tables in an empty file. Another process may have done so meanwhile.

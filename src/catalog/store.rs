@@ -1,6 +1,7 @@
 //! Inputs and their rows, in and out.
 
 use std::sync::atomic::Ordering;
+use std::sync::{LazyLock, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
@@ -11,15 +12,23 @@ use crate::scan::{Facts, Json, Labelled, Row, Status};
 
 /// So many inputs are written in one transaction: what a kill may cost, and what makes writing cheap.
 const BATCH: u32 = 64;
-/// So many questions are asked in one transaction: what others wrote meanwhile is seen afterwards.
-const READS: u32 = 256;
 
 /// The columns of a row, as [`labelled`] reads them.
 const COLUMNS: &str = "label.name, label.status, label.error, label.rule, label.rule_title, label.tier, label.general, \
      label.signature, signature.title, signature.kind, signature.function, label.release, label.stream, label.machine, \
      label.host, label.hardware, label.crashed_at, label.uptime, report.files, report.report, report.matches, \
-     report.near, report.asked, label.rules_digest, label.id \
-     FROM label JOIN report ON report.label = label.id LEFT JOIN signature ON signature.id = label.signature";
+     report.near, report.asked, label.rules_digest, label.id";
+/// Where they are.
+const LABELS: &str =
+    "label JOIN report ON report.label = label.id LEFT JOIN signature ON signature.id = label.signature";
+
+/// The rows of one input, and behind them what must be the same for them to hold.
+static KEPT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {COLUMNS}, input.name, input.stamp, input.version, input.passing \
+         FROM input CROSS JOIN {LABELS} WHERE input.path = ?1 AND label.input = input.id ORDER BY label.number"
+    )
+});
 
 /// Rows that the catalogue has of an input that did not change.
 #[derive(Debug)]
@@ -57,33 +66,24 @@ impl Catalog {
         })
     }
 
-    /// What is known of an entry under rules of that digest.
+    /// What is known of an entry under rules of that digest, as of the last [`Catalog::flush`] or later.
     pub fn kept(&self, entry: &Entry, rules_digest: &str) -> Result<Kept, CatalogError> {
-        self.with(|connection| {
-            self.begin_reading(connection)?;
-            let mut select =
-                connection.prepare_cached("SELECT id, name, stamp, version, passing FROM input WHERE path = ?1")?;
-            let input = select
-                .query_row([entry.key()], |row| {
-                    let stamp: Option<i64> = row.get(2)?;
-                    let same = row.get::<_, String>(1)? == entry.name
-                        && stamp == Some(entry.stamp())
-                        && row.get::<_, String>(3)? == env!("CARGO_PKG_VERSION")
-                        && !row.get::<_, bool>(4)?;
-                    Ok(same.then_some(row.get::<_, i64>(0)?))
-                })
-                .optional()?
-                .flatten();
-            let Some(input) = input else { return Ok(Kept::Nothing) };
-            let mut select = connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} WHERE label.input = ?1 ORDER BY label.number"
-            ))?;
-            let mut same_rules = true;
-            let rows = select.query_map([input], |row| {
+        self.ask(|connection| {
+            let mut select = connection.prepare_cached(&KEPT)?;
+            let mut found = select.query([entry.key()])?;
+            let (mut rows, mut same_rules) = (Vec::new(), true);
+            while let Some(row) = found.next()? {
+                let stamp: Option<i64> = row.get(26)?;
+                let same = row.get_ref(25)?.as_str()? == entry.name
+                    && stamp == Some(entry.stamp())
+                    && row.get_ref(27)?.as_str()? == env!("CARGO_PKG_VERSION")
+                    && !row.get::<_, bool>(28)?;
+                if !same {
+                    return Ok(Kept::Nothing);
+                }
                 same_rules &= row.get_ref(23)?.as_str()? == rules_digest;
-                labelled(row)
-            })?;
-            let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+                rows.push(labelled(row)?);
+            }
             Ok(match same_rules {
                 _ if rows.is_empty() => Kept::Nothing,
                 true => Kept::Rows(rows),
@@ -129,9 +129,6 @@ impl Catalog {
 
     /// Opens a transaction to write in, unless one is open.
     pub(super) fn begin_batch(&self, connection: &Connection) -> rusqlite::Result<()> {
-        if self.reading.swap(false, Ordering::Relaxed) && !connection.is_autocommit() {
-            connection.execute_batch("COMMIT")?;
-        }
         if connection.is_autocommit() {
             self.held.store(0, Ordering::Relaxed);
             connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -139,38 +136,24 @@ impl Catalog {
         Ok(())
     }
 
-    /// Opens a transaction to read in, unless one is open: so the file is not locked for every question.
-    pub(super) fn begin_reading(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let is_new = connection.is_autocommit();
-        let is_old = self.reading.load(Ordering::Relaxed) && self.held.fetch_add(1, Ordering::Relaxed) >= READS;
-        if is_old && !is_new {
-            connection.execute_batch("COMMIT")?;
-        }
-        if is_new || is_old {
-            self.held.store(0, Ordering::Relaxed);
-            self.reading.store(true, Ordering::Relaxed);
-            connection.execute_batch("BEGIN")?;
-        }
-        Ok(())
-    }
-
     /// Writes what is held back.
     pub fn flush(&self) -> Result<(), CatalogError> {
         self.with(|connection| {
-            self.reading.store(false, Ordering::Relaxed);
             if connection.is_autocommit() {
                 Ok(())
             } else {
                 connection.execute_batch("COMMIT")
             }
-        })
+        })?;
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        reading.renew(0).map_err(self.failed())
     }
 
     /// The rows behind `after` by their numbers in the catalogue, at most `count`, each with its number.
     pub fn rows_after(&self, after: i64, count: usize) -> Result<Vec<(i64, Labelled)>, CatalogError> {
         self.with(|connection| {
             let mut select = connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} WHERE label.id > ?1 ORDER BY label.id LIMIT ?2"
+                "SELECT {COLUMNS} FROM {LABELS} WHERE label.id > ?1 ORDER BY label.id LIMIT ?2"
             ))?;
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             let rows = select.query_map([after, count], |row| Ok((row.get(24)?, labelled(row)?)))?;
@@ -444,9 +427,11 @@ mod tests {
         let run = catalog.begin("scan", "d", 0).unwrap();
         let mut failed = Labelled::failed("/a", "no access", true);
         catalog.keep(&entry("/a"), &[failed.clone()], "d", run, 0).unwrap();
+        catalog.flush().unwrap();
         assert!(matches!(catalog.kept(&entry("/a"), "d").unwrap(), Kept::Nothing));
         failed.passing = false;
         catalog.keep(&entry("/a"), &[failed], "d", run, 0).unwrap();
+        catalog.flush().unwrap();
         assert!(matches!(catalog.kept(&entry("/a"), "d").unwrap(), Kept::Rows(_)));
     }
 

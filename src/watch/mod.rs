@@ -6,7 +6,6 @@
 mod names;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use names::{UNFINISHED, is_final};
 
-use crate::archive::{Entry, Face, FaceCache, FileStamp, Kind, Known, Role, Walk};
+use crate::archive::{Entry, Face, FaceCache, FileStamp, Kind, Known, Listing, Role, Walk};
 
 /// How many files are remembered beside those that are there: some folders keep years of dumps.
 const REMEMBERED: usize = 100_000;
@@ -206,9 +205,10 @@ fn is_dump(entry: &Entry) -> io::Result<bool> {
     let Some(first) = entry.parts.first() else {
         return Ok(false);
     };
-    match File::open(&first.path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(matches!(Face::of_file(&first.path), Face::Dump { .. })),
+    match Face::of_file(&first.path) {
+        Ok(face) => Ok(matches!(face, Face::Dump { .. })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -243,12 +243,12 @@ pub fn newest(entry: &Entry) -> Option<SystemTime> {
 
 fn is_about(answer: &Path, dump: &Path) -> bool {
     match Face::of_file(answer) {
-        Face::Answer { of: Some(of) } => dump.file_name().is_some_and(|name| name.to_string_lossy() == of),
+        Ok(Face::Answer { of: Some(of) }) => dump.file_name().is_some_and(|name| name.to_string_lossy() == of),
         _ => false,
     }
 }
 
-/// Faces kept between two looks: a file that did not change is not opened again.
+/// What is kept between two looks: a file that did not change is not opened again, such a folder not listed.
 #[derive(Debug, Default)]
 struct Faces {
     kept: Mutex<Kept>,
@@ -259,8 +259,8 @@ struct Kept {
     /// The folders of the look before, as far as this one has not come to them.
     before: HashMap<String, Known>,
     now: HashMap<String, Known>,
-    /// How many files `now` has.
-    files: usize,
+    /// How many names `now` has, of folders, files and in listings.
+    names: usize,
 }
 
 impl Faces {
@@ -278,8 +278,9 @@ impl FaceCache for Faces {
     fn known(&self, folder: &str) -> io::Result<Known> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let known = kept.before.remove(folder).unwrap_or_default();
-        if kept.files + known.len() <= REMEMBERED {
-            kept.files += known.len();
+        let names = 1 + known.faces.len() + known.listing.as_ref().map_or(0, Listing::names);
+        if kept.names + names <= REMEMBERED {
+            kept.names += names;
             kept.now.insert(folder.to_owned(), known.clone());
         }
         Ok(known)
@@ -292,12 +293,20 @@ impl FaceCache for Faces {
             return Ok(());
         };
         for (file, face) in faces {
-            // What could not be opened shows nothing, and may show something the next time.
-            let is_seen = *face != Face::Other || File::open(&file.path).is_ok();
-            if is_seen && kept.files < REMEMBERED {
-                kept.files += 1;
-                known.insert(file.name(), (file.clone(), face.clone()));
+            if kept.names < REMEMBERED {
+                kept.names += 1;
+                known.faces.insert(file.name(), (file.clone(), face.clone()));
             }
+        }
+        Ok(())
+    }
+
+    fn keep_listing(&self, folder: &str, listing: &Listing) -> io::Result<()> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut *kept;
+        if let Some(known) = kept.now.get_mut(folder).filter(|_| kept.names < REMEMBERED) {
+            kept.names += listing.names();
+            known.listing = Some(listing.clone());
         }
         Ok(())
     }
@@ -429,10 +438,11 @@ mod tests {
         let kept = |watch: &Watch| watch.faces.kept.lock().unwrap().before.len();
         watch.look();
         watch.look();
-        assert_eq!(kept(&watch), 2);
+        // And the place itself.
+        assert_eq!(kept(&watch), 3);
         fs::remove_dir_all(folder.path().join("a")).unwrap();
         watch.look();
-        assert_eq!(kept(&watch), 1);
+        assert_eq!(kept(&watch), 2);
     }
 
     #[test]
