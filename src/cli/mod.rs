@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Holds no logic that a library user would miss.
 
 mod args;
+mod behind;
 mod beside;
 mod capsule;
 mod compare;

@@ -13,6 +13,10 @@ use crate::scan::{Status, Tally};
 
 /// How often a plain line is written.
 const EVERY: Duration = Duration::from_secs(10);
+/// How often the bar is drawn.
+const DRAWN: Duration = Duration::from_millis(100);
+/// A scan that is over sooner need not know how much there is: to count the files takes as long as to find them.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// What is known of the whole archive.
 #[derive(Default)]
@@ -21,6 +25,18 @@ struct Whole {
     bytes: AtomicU64,
     counted: AtomicBool,
     stop: AtomicBool,
+}
+
+impl Whole {
+    fn count(&self, places: &[PathBuf]) {
+        let begun = Instant::now();
+        while begun.elapsed() < SHORT && !self.stop.load(Ordering::Relaxed) {
+            std::thread::park_timeout(SHORT.saturating_sub(begun.elapsed()));
+        }
+        let stop = || self.stop.load(Ordering::Relaxed);
+        archive::measure(places, &self.files, &self.bytes, &stop);
+        self.counted.store(true, Ordering::Release);
+    }
 }
 
 /// Shows how far a scan has come.
@@ -46,11 +62,7 @@ impl Progress {
         });
         if !quiet {
             let (whole, places) = (Arc::clone(&whole), places.to_vec());
-            std::thread::spawn(move || {
-                let stop = || whole.stop.load(Ordering::Relaxed);
-                archive::measure(&places, &whole.files, &whole.bytes, &stop);
-                whole.counted.store(true, Ordering::Release);
-            });
+            std::thread::spawn(move || whole.count(&places));
         }
         Progress {
             bar,
@@ -67,7 +79,8 @@ impl Progress {
             return;
         }
         match &self.bar {
-            Some(bar) => {
+            Some(bar) if self.said.elapsed() >= DRAWN => {
+                self.said = Instant::now();
                 bar.set_length(self.whole.files.load(Ordering::Relaxed).max(tally.files));
                 bar.set_position(tally.files);
                 bar.set_message(self.text(tally));
@@ -79,7 +92,7 @@ impl Progress {
                 // Nobody is left to tell when standard error is closed.
                 let _ = std::io::stderr().lock().write_all(line.as_bytes());
             }
-            None => {}
+            _ => {}
         }
     }
 

@@ -86,10 +86,14 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
         |entry| workers.label(entry),
         |row| again(row, &base),
         |answer| {
-            tally.add(answer);
-            keeper.keep(answer);
-            progress.aside(|| answer.rows.iter().for_each(|row| printer.row(row, sink)));
-            answer.rows.iter().for_each(|row| beside.row(row));
+            if let Some(answer) = answer {
+                tally.add(answer);
+                keeper.keep(answer);
+                progress.aside(|| answer.rows.iter().for_each(|row| printer.row(row, sink)));
+                answer.rows.iter().for_each(|row| beside.row(row));
+            } else {
+                progress.aside(|| sink.flush());
+            }
             progress.show(&tally);
             !sink.is_closed()
         },

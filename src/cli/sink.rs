@@ -1,16 +1,26 @@
 //! Where output goes: standard output and standard error, buffered, coloured when wanted, quiet on a closed pipe.
 
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 use anstream::adapter::strip_bytes;
 use anstream::{AutoStream, ColorChoice};
 
 use super::Outcome;
 use super::args::Color;
+use super::behind::Behind;
+
+/// Standard output as a file, without the standard library's buffer, which looks for the ends of lines in all that is
+/// written.
+fn standard_output() -> io::Result<File> {
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+}
 
 /// Standard output and standard error of one run.
 pub struct Sink {
-    out: BufWriter<io::StdoutLock<'static>>,
+    /// None if it cannot be had.
+    out: Option<Behind>,
     /// Whether colours are taken out of what goes to standard output.
     is_plain: bool,
     color: ColorChoice,
@@ -26,14 +36,18 @@ impl Sink {
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,
         };
+        let (out, broken) = match standard_output() {
+            Ok(file) => (Some(Behind::new(file)), None),
+            Err(error) => (None, Some(error)),
+        };
         Sink {
             is_plain: match color {
                 ColorChoice::Auto => AutoStream::choice(&io::stdout()) == ColorChoice::Never,
                 choice => choice == ColorChoice::Never,
             },
-            out: BufWriter::with_capacity(64 * 1024, io::stdout().lock()),
+            out,
             color,
-            broken: None,
+            broken,
             least: Outcome::Found,
         }
     }
@@ -54,8 +68,8 @@ impl Sink {
 
     /// Writes what cannot hold a colour, and so need not be looked through for one.
     pub fn write_json(&mut self, bytes: &[u8]) {
-        if self.broken.is_none()
-            && let Err(error) = self.out.write_all(bytes)
+        if let (None, Some(out)) = (&self.broken, &mut self.out)
+            && let Err(error) = out.write_all(bytes)
         {
             self.broken = Some(error);
         }
@@ -95,8 +109,8 @@ impl Sink {
 
     /// Hands on everything written so far.
     pub fn flush(&mut self) {
-        if self.broken.is_none()
-            && let Err(error) = self.out.flush()
+        if let (None, Some(out)) = (&self.broken, &mut self.out)
+            && let Err(error) = out.flush()
         {
             self.broken = Some(error);
         }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ use crate::input::gate::Gate;
 const HANDFUL: usize = 16;
 /// For how long a found entry may be held back to be handed on with others.
 const AT_ONCE: Duration = Duration::from_micros(200);
+
+/// So long nothing comes before the caller is told that nothing comes.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How much is done at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +87,13 @@ struct InOrder<T> {
     done: Vec<Entry>,
 }
 
-impl<T: FnMut(&Answer) -> bool> InOrder<T> {
+impl<T: FnMut(Option<&Answer>) -> bool> InOrder<T> {
     /// Takes the answer of an entry; whether somebody still listens.
     fn take(&mut self, number: u64, answer: Answer) -> bool {
         self.waiting.insert(number, answer);
         while let Some(answer) = self.waiting.remove(&self.next) {
             self.next += 1;
-            if !(self.then)(&answer) {
+            if !(self.then)(Some(&answer)) {
                 return false;
             }
             self.done.push(answer.entry);
@@ -100,15 +103,15 @@ impl<T: FnMut(&Answer) -> bool> InOrder<T> {
 }
 
 /// Answers every entry: from `stock`, else by `read`, else asked again by `again`; hands the answers to `then` in the
-/// order of the entries, until `then` says that nobody listens any more (false). A panic, which would be our own bug,
-/// costs the entry that it came with.
+/// order of the entries, until `then` says that nobody listens any more (false). While none comes for a while, `then` is
+/// called without one. A panic, which would be our own bug, costs the entry that it came with.
 pub fn run<E, S, R, A, T>(entries: E, width: Width, stock: S, read: R, again: A, then: T)
 where
     E: Iterator<Item = Entry> + Send,
     S: Fn(&Entry) -> Stock,
     R: Fn(&Entry) -> Vec<Labelled> + Sync,
     A: Fn(Labelled) -> Labelled + Sync,
-    T: FnMut(&Answer) -> bool,
+    T: FnMut(Option<&Answer>) -> bool,
 {
     let gate = (width.io_jobs > width.jobs).then(|| Gate::new(width.jobs));
     let stopped = AtomicBool::new(false);
@@ -168,8 +171,13 @@ where
             next: 0,
             done: Vec::new(),
         };
-        'news: for news in &news {
-            match news {
+        'news: loop {
+            let told = match news.recv_timeout(PAUSE) {
+                Ok(told) => told,
+                Err(RecvTimeoutError::Timeout) if (answers.then)(None) => continue,
+                Err(_) => break,
+            };
+            match told {
                 News::Listed(entries) => {
                     for (number, entry) in (listed..).zip(entries) {
                         listed = number + 1;
@@ -281,6 +289,7 @@ mod tests {
             },
             |row| row,
             |answer| {
+                let Some(answer) = answer else { return true };
                 on_the_way.fetch_sub(1, Ordering::SeqCst);
                 let error = answer.rows[0].row.error.clone().unwrap();
                 seen.push((answer.entry.name.clone(), error, answer.read));
@@ -300,6 +309,26 @@ mod tests {
     }
 
     #[test]
+    fn it_says_that_nothing_comes() {
+        let (mut pauses, mut answered) = (0, 0);
+        run(
+            entries(1),
+            WIDTH,
+            |_| Stock::None,
+            |entry| {
+                std::thread::sleep(3 * PAUSE);
+                vec![Labelled::failed(&entry.name, "", false)]
+            },
+            |row| row,
+            |answer| {
+                *(if answer.is_some() { &mut answered } else { &mut pauses }) += 1;
+                true
+            },
+        );
+        assert!(pauses > 0 && answered == 1, "{pauses} {answered}");
+    }
+
+    #[test]
     fn it_stops_when_nobody_listens() {
         let mut count = 0;
         let read = |entry: &Entry| vec![Labelled::failed(&entry.name, "", false)];
@@ -309,8 +338,8 @@ mod tests {
             |_| Stock::None,
             read,
             |row| row,
-            |_| {
-                count += 1;
+            |answer| {
+                count += u32::from(answer.is_some());
                 count < 10
             },
         );
