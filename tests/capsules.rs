@@ -5,6 +5,9 @@ mod common;
 use std::path::Path;
 
 use serde_json::Value;
+use vmcoroner::addr::PhysAddr;
+use vmcoroner::dump::{PhysicalMemory, Vmcore};
+use vmcoroner::input::{self, Content};
 
 /// The largest that a capsule may be, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -100,4 +103,36 @@ fn what_is_inside_can_be_listed() {
     assert_eq!(refused.status.code(), Some(2));
     let readme = list(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/README.md"));
     assert_eq!(readme.status.code(), Some(2));
+}
+
+/// Caches are of a size, and threads read on for each other: the figure must tell of neither.
+#[test]
+fn how_much_was_read_does_not_depend_on_order_or_threads() {
+    for path in common::capsules().iter().step_by(40) {
+        let read = |threads: usize, backwards: bool, rounds: usize| {
+            let input = input::open(path).unwrap();
+            let Content::Dump(bytes) = &input.content else {
+                panic!("{}: no dump", path.display())
+            };
+            let dump = Vmcore::open(vec![bytes.clone()]).unwrap();
+            let mut ranges = dump.ranges().to_vec();
+            if backwards {
+                ranges.reverse();
+            }
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut buf = vec![0; 1 << 20];
+            for range in ranges.iter().cycle().take(rounds * ranges.len()) {
+                // Most of it is not there: the read fails, at the first page that is not.
+                let _ = pool.install(|| dump.read(PhysAddr(range.start), &mut buf));
+                let _ = dump.read(PhysAddr(range.start), &mut [0]);
+            }
+            input.counter.bytes()
+        };
+        let bytes = read(1, false, 1);
+        assert!(bytes <= path.metadata().unwrap().len());
+        for (threads, backwards, rounds) in [(1, true, 1), (1, false, 3), (4, false, 1), (4, true, 2)] {
+            let what = format!("{}: {threads} threads, {rounds} rounds", path.display());
+            assert_eq!(read(threads, backwards, rounds), bytes, "{what}");
+        }
+    }
 }

@@ -181,7 +181,7 @@ pub struct Source {
     /// The file's size in bytes, all parts of a split dump together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// How many bytes were read of it.
+    /// How many of its bytes were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_read: Option<u64>,
     /// Where type information came from.

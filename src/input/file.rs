@@ -1,30 +1,15 @@
-//! A regular file or block device as [`ReadAt`], and the counter of what was read of it.
+//! A regular file or block device as [`ReadAt`], and as a stream.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::{ReadAt, gate};
-
-/// How many bytes of an input were read so far; clones share the count.
-#[derive(Clone, Debug, Default)]
-pub struct ReadCounter(Arc<AtomicU64>);
-
-impl ReadCounter {
-    /// The bytes read so far.
-    pub fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-}
+use super::{ReadAt, ReadCounter, gate};
 
 /// A file of at most so many bytes is kept in memory once it was asked for [`MANY`] times: then a system call for every
 /// page of a capsule costs more than the bytes.
@@ -32,7 +17,7 @@ const SMALL: u64 = 1 << 20;
 /// What a file is opened for, its headers and no more, takes fewer reads.
 const MANY: u32 = 16;
 
-/// An open file whose reads are counted: the bytes that were asked for.
+/// An open file whose reads are counted: the bytes that were asked for, each once.
 #[derive(Debug)]
 pub(super) struct CountedFile {
     file: File,
@@ -84,7 +69,7 @@ impl ReadAt for CountedFile {
             Some(whole) => whole.read_at(offset, buf)?,
             None => read_fully_at(&self.file, offset, buf)?,
         };
-        self.counter.add(read);
+        self.counter.add_at(offset, read);
         Ok(read)
     }
 
@@ -115,18 +100,17 @@ impl CountedStream {
 
 impl Read for CountedStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = match &mut self.position {
-            Some(position) => {
-                let read = read_fully_at(&self.file, *position, buf)?;
-                *position += read as u64;
-                if read > 0 && buf.iter().all(|byte| *byte == 0) {
-                    *position = behind_hole(&self.file, *position);
-                }
-                read
-            }
-            None => gate::waiting(|| self.file.read(buf))?,
+        let Some(position) = &mut self.position else {
+            let read = gate::waiting(|| self.file.read(buf))?;
+            self.counter.add(read);
+            return Ok(read);
         };
-        self.counter.add(read);
+        let read = read_fully_at(&self.file, *position, buf)?;
+        self.counter.add_at(*position, read);
+        *position += read as u64;
+        if read > 0 && buf.iter().all(|byte| *byte == 0) {
+            *position = behind_hole(&self.file, *position);
+        }
         Ok(read)
     }
 }
@@ -181,7 +165,7 @@ mod tests {
             let read = opened.read_at(offset, &mut buf).unwrap();
             let wanted = bytes.get(offset as usize..).unwrap_or_default();
             assert_eq!(buf[..read], wanted[..wanted.len().min(10_000)], "{round}");
-            asked += read as u64;
+            asked = asked.max(offset + read as u64).min(bytes.len() as u64);
         }
         assert_eq!(counter.bytes(), asked);
         assert_eq!(opened.read_at(u64::MAX, &mut [0]).unwrap(), 0);

@@ -3,6 +3,7 @@
 //! Found by content (magic bytes), never by name. Unwraps gzip, xz, zstd and bzip2 into a temporary file. It knows the
 //! magic of dump formats but not their insides, and nothing of kernels.
 
+mod counter;
 mod error;
 mod file;
 mod foreign;
@@ -19,8 +20,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use counter::ReadCounter;
 pub use error::InputError;
-pub use file::ReadCounter;
 pub use foreign::Foreign;
 pub use open::{Limits, open, open_with};
 pub use peek::{Looks, Peek, peek, peek_stream, unwrapped};
@@ -92,6 +93,6 @@ pub struct Input {
     /// Why `content` ends early: a wrapper that was cut or damaged, a limit that was reached. What came before it is
     /// in `content`. A dump that is itself cut short says so in [`crate::dump::Header::truncated`].
     pub cut_short: Option<String>,
-    /// How many bytes of the file were read so far.
+    /// How many bytes of the file were read so far, those of a dump counted once however often they were.
     pub counter: ReadCounter,
 }

@@ -7,11 +7,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::file::{CountedFile, CountedStream, ReadCounter};
+use super::file::{CountedFile, CountedStream};
 use super::long_text::LongText;
 use super::sniff::{self, Kind};
 use super::spool::{self, Spool};
-use super::{Content, Input, InputError, ReadAt};
+use super::{Content, Input, InputError, ReadAt, ReadCounter};
 
 /// Enough to recognise every format by its magic.
 const MAGIC_HEAD: usize = 4096;

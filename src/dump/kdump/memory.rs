@@ -124,13 +124,9 @@ impl KdumpMemory {
     fn take_shares(&self, work: &Mutex<Work<'_>>) {
         let lock = || work.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            // Shares are taken in order: once one failed, none behind it is of use.
-            let Some(share) = Some(lock())
-                .filter(|work| work.failure.is_none())
-                .and_then(|mut work| work.shares.pop_front())
-            else {
-                return;
-            };
+            // Those behind a page that failed, too: how far the others came by then would be chance, and with it what was
+            // read of the dump in all.
+            let Some(share) = lock().shares.pop_front() else { return };
             for piece in share {
                 let pfn = piece.pfn;
                 let whole = piece.bytes.len() == self.page_size;
@@ -147,7 +143,6 @@ impl KdumpMemory {
                     if work.failure.as_ref().is_none_or(|(first, _)| pfn < *first) {
                         work.failure = Some((pfn, error));
                     }
-                    return;
                 }
             }
         }
