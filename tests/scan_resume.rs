@@ -232,3 +232,70 @@ fn a_draft_is_tried_over_everything() {
     let (_, human) = output(&["rules", "backtest", text(&file), "--catalog", text(&catalog)]);
     assert!(human.contains("claims"), "{human}");
 }
+
+/// What a catalogue says, apart from the merges that made it.
+fn told(catalog: &str) -> Vec<String> {
+    let catalog = rusqlite::Connection::open(catalog).unwrap();
+    let ask = |query: &str| {
+        let mut select = catalog.prepare(query).unwrap();
+        let rows = select.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        rows.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let mut told = ask(
+        "SELECT concat_ws(' ', i.path, i.stamp, r.started_at, l.status, l.rule, l.first_seen, p.report) FROM input AS i \
+         JOIN run AS r ON r.id = i.run JOIN label AS l ON l.input = i.id JOIN report AS p ON p.label = l.id ORDER BY 1",
+    );
+    told.extend(ask(
+        "SELECT concat_ws(' ', l.name, r.started_at, r.command, h.status, h.rule) FROM history AS h \
+         JOIN label AS l ON l.id = h.label JOIN run AS r ON r.id = h.run ORDER BY l.name, h.rowid",
+    ));
+    told.extend(ask(
+        "SELECT concat_ws(' ', command, started_at) FROM run WHERE command <> 'merge' ORDER BY 1",
+    ));
+    told
+}
+
+#[test]
+fn merged_catalogues_keep_what_is_later_in_whatever_order_and_however_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let place = folder.path().join("place");
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("same"), "kernel BUG at mm/slub.c:1!\n").unwrap();
+    fs::write(place.join("goes"), "kernel BUG at mm/slub.c:2!\n").unwrap();
+    fs::write(place.join("changes"), "nothing to see here, but text it is\n").unwrap();
+    let (old, new, relabelled) = (path("old.db"), path("new.db"), path("relabelled.db"));
+    // Runs are told apart by the second.
+    let pause = || std::thread::sleep(Duration::from_millis(1_100));
+    output(&["scan", "--quiet", "--catalog", &old, text(&place)]);
+    pause();
+    fs::remove_file(place.join("goes")).unwrap();
+    fs::write(place.join("changes"), "kernel BUG at mm/slab.c:333!\n").unwrap();
+    let (_, rows) = output(&["scan", "--quiet", "--catalog", &new, text(&place)]);
+    fs::copy(&new, &relabelled).unwrap();
+    pause();
+    output(&["relabel", "--no-builtin", &relabelled]);
+    let merged = |name: &str, parts: &[&str]| {
+        let catalog = path(name);
+        let mut arguments = vec!["merge", "--catalog", &catalog];
+        arguments.extend(parts);
+        assert_eq!(output(&arguments).0, 0);
+        catalog
+    };
+    let one = merged("one.db", &[&old, &new]);
+    let expected = told(&one);
+    assert_eq!(
+        expected.iter().filter(|line| line.contains("changes ")).count(),
+        3,
+        "{expected:#?}"
+    );
+    assert_eq!(told(&merged("other.db", &[&new, &old])), expected);
+    assert_eq!(told(&merged("again.db", &[&new, &old, &new, &old, &old])), expected);
+    assert_eq!(told(&merged("again.db", &[&one, &old])), expected);
+    same(&output(&["scan", "--quiet", "--catalog", &one, text(&place)]).1, &rows);
+    // Rules that were asked later, too, are a later run.
+    let rules = told(&merged("rules.db", &[&relabelled, &old, &new]));
+    assert_eq!(told(&merged("rules.db", &[&new, &relabelled, &new])), rules);
+    assert_eq!(told(&merged("turned.db", &[&old, &new, &relabelled])), rules);
+    assert_ne!(rules, expected);
+}

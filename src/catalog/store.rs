@@ -271,6 +271,9 @@ fn rewrite(
     connection
         .prepare_cached("UPDATE report SET report = ?2, matches = ?3, near = ?4 WHERE label = ?1")?
         .execute(params![label, text(&row.report), text(&row.matches), text(&row.near)])?;
+    connection
+        .prepare_cached("UPDATE input SET run = ?2 WHERE id = (SELECT input FROM label WHERE id = ?1)")?
+        .execute(params![label, run])?;
     note_history(connection, label, labelled, run)
 }
 

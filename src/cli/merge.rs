@@ -66,7 +66,7 @@ fn catalogues(arguments: &Merge) -> Result<Outcome, String> {
     let catalog = Catalog::open(path).map_err(|error| error.to_string())?;
     let run = catalog.begin("merge", "", now()).map_err(|error| error.to_string())?;
     for part in &arguments.parts {
-        catalog.absorb(part, run).map_err(|error| error.to_string())?;
+        catalog.absorb(part).map_err(|error| error.to_string())?;
     }
     catalog.end(run, now()).map_err(|error| error.to_string())?;
     Ok(Outcome::Found)
