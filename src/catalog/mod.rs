@@ -32,7 +32,7 @@ const VERSION: i32 = 1;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much of the file a connection keeps in memory, in KiB.
-const CACHE: u32 = 8000;
+const CACHE: u32 = 4000;
 /// The size of a page of the file, in bytes: most reports fit into one or two.
 const PAGE: u32 = 16384;
 /// So many questions are asked in one transaction: what others wrote meanwhile is seen afterwards.
