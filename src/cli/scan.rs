@@ -89,7 +89,10 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
             if let Some(answer) = answer {
                 tally.add(answer);
                 keeper.keep(answer);
-                progress.aside(|| answer.rows.iter().for_each(|row| printer.row(row, sink)));
+                progress.aside(|| {
+                    answer.rows.iter().for_each(|row| printer.row(row, sink));
+                    sink.end_part();
+                });
                 answer.rows.iter().for_each(|row| beside.row(row));
             } else {
                 progress.aside(|| sink.flush());

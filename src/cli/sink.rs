@@ -1,7 +1,7 @@
 //! Where output goes: standard output and standard error, buffered, coloured when wanted, quiet on a closed pipe.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use anstream::adapter::strip_bytes;
@@ -21,6 +21,7 @@ fn standard_output() -> io::Result<File> {
 pub struct Sink {
     /// None if it cannot be had.
     out: Option<Behind>,
+    is_terminal: bool,
     /// Whether colours are taken out of what goes to standard output.
     is_plain: bool,
     color: ColorChoice,
@@ -46,6 +47,7 @@ impl Sink {
                 choice => choice == ColorChoice::Never,
             },
             out,
+            is_terminal: io::stdout().is_terminal(),
             color,
             broken,
             least: Outcome::Found,
@@ -72,6 +74,13 @@ impl Sink {
             && let Err(error) = out.write_all(bytes)
         {
             self.broken = Some(error);
+        }
+    }
+
+    /// Ends what belongs together. On a terminal it is shown at once: what else is drawn there must not come between.
+    pub fn end_part(&mut self) {
+        if self.is_terminal {
+            self.flush();
         }
     }
 
