@@ -28,7 +28,7 @@ impl ReadCounter {
 
     /// Counts bytes of a pipe, which gives each once.
     pub(super) fn add(&self, bytes: usize) {
-        self.with(|count| count.bytes += bytes as u64);
+        self.with(|count| count.bytes = count.bytes.saturating_add(bytes as u64));
     }
 
     /// Counts bytes at `offset`, as far as they were not read before.
@@ -54,7 +54,7 @@ impl Count {
             (start, end) = (start.min(first), end.max(last));
             self.parts.remove(&first);
         }
-        self.bytes += (end - start).saturating_sub(known);
+        self.bytes = self.bytes.saturating_add((end - start).saturating_sub(known));
         if start < end && self.parts.len() < MAX_PARTS {
             self.parts.insert(start, end);
         }
