@@ -351,6 +351,7 @@ fn read_head(stream: &mut dyn Read) -> (Vec<u8>, Option<io::Error>) {
 fn why(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "the packed file ends early".to_owned(),
+        io::ErrorKind::OutOfMemory => format!("to unpack all of it takes more memory than there is: {error}"),
         _ => format!("the packed file is damaged or ends early: {error}"),
     }
 }
@@ -373,4 +374,17 @@ fn from_utf16(text: &[u8]) -> String {
     char::decode_utf16(units)
         .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_memory_is_short_for_is_not_called_damaged() {
+        let said = |kind: io::ErrorKind| why(&io::Error::new(kind, "so"));
+        assert!(said(io::ErrorKind::OutOfMemory).contains("memory"));
+        assert!(!said(io::ErrorKind::OutOfMemory).contains("damaged"));
+        assert!(said(io::ErrorKind::InvalidData).contains("damaged"));
+    }
 }
