@@ -1,8 +1,9 @@
 //! One input: what is it, and what is it wrapped in? A path or standard input → bytes that can be read at any place.
 //!
-//! Found by content (magic bytes), never by name. Unwraps gzip, xz, zstd and bzip2 into a temporary file. It knows the
-//! magic of dump formats but not their insides, and nothing of kernels.
+//! Found by content (magic bytes), never by name. Unwraps gzip, xz, zstd, bzip2 and apport's reports into a temporary file.
+//! It knows the magic of dump formats but not their insides, and nothing of kernels.
 
+mod apport;
 mod counter;
 mod error;
 mod file;
@@ -86,7 +87,7 @@ pub struct Input {
     pub path: PathBuf,
     /// What is in it.
     pub content: Content,
-    /// What it was wrapped in, the outermost first: `gzip`, `xz`, `zstd`, `bzip2`.
+    /// What it was wrapped in, the outermost first: `gzip`, `xz`, `zstd`, `bzip2`, `apport`.
     pub wrappings: Vec<&'static str>,
     /// The size on disk (of the wrapped file), in bytes.
     pub size: u64,

@@ -1,4 +1,4 @@
-//! The compressions a whole file may be wrapped in, as streams that keep what they decoded before a file ended early.
+//! What a whole file may be wrapped in, as streams that keep what they decoded before a file ended early.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -7,17 +7,20 @@ use lzma_rust2::{Action, Status, XzStream};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
+use super::apport;
+
 /// The most memory that an xz or zstd stream may claim for its window: `xz -9` wants 64 MiB, `zstd --long` 128 MiB.
 const MAX_WINDOW: u64 = 1 << 30;
 const BUFFER: usize = 1 << 16;
 
-/// A compression around a whole file.
+/// A compression around a whole file, or a report with a file in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrapping {
     Gzip,
     Xz,
     Zstd,
     Bzip2,
+    Apport,
 }
 
 impl Wrapping {
@@ -31,6 +34,8 @@ impl Wrapping {
             Some(Wrapping::Zstd)
         } else if is_bzip2(head) {
             Some(Wrapping::Bzip2)
+        } else if apport::is_report(head) {
+            Some(Wrapping::Apport)
         } else {
             None
         }
@@ -42,6 +47,7 @@ impl Wrapping {
             Wrapping::Xz => "xz",
             Wrapping::Zstd => "zstd",
             Wrapping::Bzip2 => "bzip2",
+            Wrapping::Apport => "apport",
         }
     }
 
@@ -56,6 +62,7 @@ impl Wrapping {
             }
             Wrapping::Xz => Box::new(XzDecoder::new(stream)),
             Wrapping::Zstd => Box::new(ZstdDecoder::new(stream)),
+            Wrapping::Apport => Box::new(apport::Report::new(stream)),
         }
     }
 }
