@@ -280,6 +280,8 @@ fn lists_come_on_standard_input_and_their_files_belong_together() {
 #[test]
 fn tables_have_a_line_for_every_row() {
     let archive = archive();
+    // Not even bytes that a terminal would obey are changed.
+    fs::write(archive.path().join("odd\u{1}\u{1b}[1m\"name"), "text").unwrap();
     let (_, json) = scan(&[], &[archive.path()]);
     let (_, table) = scan(&["--format", "csv"], &[archive.path()]);
     let mut reader = csv::Reader::from_reader(table.as_bytes());

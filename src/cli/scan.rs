@@ -238,7 +238,8 @@ impl Printer {
         match self.format {
             RowFormat::Jsonl => labelled.row.write_line(|part| sink.write_json(part.as_bytes())),
             RowFormat::Json => sink.write_json(self.json.add(&labelled.row).as_bytes()),
-            RowFormat::Csv => sink.write(&rows::csv(labelled, self.first)),
+            // Cells are what the row says, byte for byte, as in the other forms.
+            RowFormat::Csv => sink.write_json(rows::csv(labelled, self.first).as_bytes()),
             RowFormat::Human => {
                 let mut page = Page::new();
                 rows::human(&mut page, labelled);

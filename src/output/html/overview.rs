@@ -3,7 +3,7 @@
 use super::chart;
 use super::markup::{Markup, count, counted};
 use super::row;
-use super::tally::{Counter, Group, Tally, ranked};
+use super::tally::{Counter, Group, Tally, UNNAMED, ranked};
 use crate::scan::Status;
 
 /// How many bugs, and how many groups, are told of at length.
@@ -44,7 +44,7 @@ pub fn overview(html: &mut Markup, title: &str, tally: &Tally) {
 fn about(tally: &Tally) -> String {
     let mut parts = vec![counted(tally.rows(), "input", "inputs")];
     if tally.crashes() > 0 {
-        let hosts = tally.hosts.names().filter(|name| *name != "not known").count() as u64 + tally.hosts.others;
+        let hosts = tally.hosts.names().filter(|name| *name != UNNAMED).count() as u64 + tally.hosts.others;
         if hosts > 0 {
             parts.push(counted(hosts, "host", "hosts"));
         }
@@ -185,17 +185,24 @@ fn spread(html: &mut Markup, group: &Group) {
 }
 
 fn hosts(hosts: &Counter) -> String {
-    match hosts.ranked().as_slice() {
+    let ranked = hosts.ranked();
+    let unnamed = ranked
+        .iter()
+        .find(|(name, _)| *name == UNNAMED)
+        .map(|(_, count)| *count);
+    let named: Vec<_> = ranked.iter().filter(|(name, _)| *name != UNNAMED).collect();
+    let mut text = match named.as_slice() {
+        [] => return UNNAMED.to_owned(),
         [(name, _)] => (*name).to_owned(),
         [(name, most), ..] if *most > 1 => {
-            format!(
-                "{}, most often {name} ({})",
-                count(hosts.distinct() as u64),
-                count(*most)
-            )
+            format!("{}, most often {name} ({})", count(named.len() as u64), count(*most))
         }
         all => count(all.len() as u64),
+    };
+    if let Some(unnamed) = unnamed {
+        text += &format!("; {UNNAMED} of {}", counted(unnamed, "crash", "crashes"));
     }
+    text
 }
 
 fn sections(html: &mut Markup, group: &Group) {

@@ -18,6 +18,9 @@ const LISTED: usize = 500;
 /// How much of a name is kept.
 const NAME: usize = 300;
 
+/// What stands for a name that a crash does not tell.
+pub const UNNAMED: &str = "not known";
+
 /// A month: years since 0 times twelve, and months.
 pub type Month = u32;
 
@@ -164,7 +167,7 @@ impl Tally {
         let report = row.report.as_ref();
         let system = report.map(|report| &report.system);
         let fact =
-            |of: fn(&crate::crash::System) -> Option<&String>| system.and_then(of).map_or("not known", String::as_str);
+            |of: fn(&crate::crash::System) -> Option<&String>| system.and_then(of).map_or(UNNAMED, String::as_str);
         let (host, kernel) = (fact(|s| s.nodename.as_ref()), fact(|s| s.release.as_ref()));
         self.hosts.add(host);
         self.kernels.add(kernel);
@@ -172,7 +175,7 @@ impl Tally {
         let kind = report
             .and_then(|report| report.panic.as_ref())
             .map(|panic| panic.kind.word());
-        self.kinds.add(kind.unwrap_or("not known"));
+        self.kinds.add(kind.unwrap_or(UNNAMED));
         let at = system.and_then(|system| system.crashed_at.as_deref());
         match at.and_then(month) {
             Some(month) => {

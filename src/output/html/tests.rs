@@ -185,3 +185,13 @@ fn nothing_comes_from_elsewhere() {
     }
     assert!(html.contains("default-src 'none'"));
 }
+
+#[test]
+fn a_host_that_is_not_told_is_no_host() {
+    let mut unnamed = row("bug", "known");
+    unnamed["report"]["system"].as_object_mut().unwrap().remove("nodename");
+    let named = row("bug", "known");
+    let html = page("t", &[unnamed.clone(), unnamed.clone(), named]);
+    assert!(html.contains("<dd>bug; not known of 2 crashes</dd>"));
+    assert!(page("t", &[unnamed]).contains("<dd>not known</dd>"));
+}
