@@ -41,6 +41,8 @@ pub struct Backtest {
     pub newly_named: Crashes,
     /// Crashes that another rule named before, and that the draft names now; by that rule.
     pub taken_from: BTreeMap<String, Crashes>,
+    /// Crashes that a rule of the draft's id named before, and the draft does not: it is that rule, rewritten.
+    pub lost: Crashes,
     /// Crashes that the draft might hold for, if their reports said more; by what is missing.
     pub near: BTreeMap<String, Crashes>,
 }
@@ -103,10 +105,44 @@ impl Backtest {
             Some(rule) if trial.names_now && !drafts.contains(rule) => {
                 self.taken_from.entry(rule.clone()).or_default().add(input);
             }
+            Some(rule) if !trial.names_now && drafts.contains(rule) => self.lost.add(input),
             _ => {}
         }
         if !trial.missing.is_empty() {
             self.near.entry(trial.missing.join("; ")).or_default().add(input);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_that_is_rewritten_may_lose_crashes_and_takes_none_from_itself() {
+        let drafts = BTreeSet::from(["r".to_owned()]);
+        let trial = |named_before: Option<&str>, names_now| Trial {
+            input: "a".to_owned(),
+            claim: None,
+            named_before: named_before.map(str::to_owned),
+            names_now,
+            missing: Vec::new(),
+        };
+        let mut found = Backtest::default();
+        for (before, now) in [
+            (Some("r"), true),
+            (Some("r"), false),
+            (Some("s"), true),
+            (Some("s"), false),
+            (None, true),
+        ] {
+            found.add(&trial(before, now), &drafts);
+        }
+        let counts = (
+            found.newly_named.crashes,
+            found.taken_from["s"].crashes,
+            found.lost.crashes,
+        );
+        assert_eq!((found.reports, counts), (5, (1, 1, 1)));
     }
 }

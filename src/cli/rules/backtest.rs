@@ -64,6 +64,7 @@ fn with_drafts(
         }
     };
     let mut paths = paths.to_vec();
+    let mut copies = Vec::new();
     for (number, file) in files.iter().enumerate() {
         let copy = folder.path().join(format!("{number}.yaml"));
         let copied = std::fs::read_to_string(file).and_then(|text| std::fs::write(&copy, in_use(&text)));
@@ -71,6 +72,7 @@ fn with_drafts(
             sink.error(&format!("{}: {error}", file.display()));
             return None;
         }
+        copies.push((copy.display().to_string(), file.display().to_string()));
         paths.push(copy);
     }
     let loading = KnowledgeBase::load(&paths, builtin);
@@ -83,11 +85,18 @@ fn with_drafts(
         .map(|rule| rule.id().to_owned())
         .collect();
     if drafts.len() < files.len() {
-        sink.stderr(&loading.diagnostics.render(true));
+        sink.stderr(&by_name(loading.diagnostics.render(true), &copies));
         sink.error("the draft is not in order: `vmcoroner rules check` says more");
         return None;
     }
     Some((loading.base, drafts))
+}
+
+/// `text`, which names copies, with the files' own names.
+fn by_name(text: String, copies: &[(String, String)]) -> String {
+    copies
+        .iter()
+        .fold(text, |text, (copy, file)| text.replace(copy.as_str(), file))
 }
 
 /// The text of a rule with a status that is used.
@@ -133,6 +142,9 @@ fn human(found: &Backtest) -> String {
             page.row("", Tone::Faint, example);
         }
     };
+    if found.claims.is_empty() {
+        page.row("claims", Tone::Faint, &format!("{:>6}  crashes", 0));
+    }
     for (tier, crashes) in &found.claims {
         told(&mut page, "claims", Tone::Good, (*tier).to_owned(), crashes);
     }
@@ -148,6 +160,15 @@ fn human(found: &Backtest) -> String {
     for (rule, crashes) in &found.taken_from {
         told(&mut page, "takes", Tone::Bad, format!("from {rule}"), crashes);
     }
+    if found.lost.crashes > 0 {
+        told(
+            &mut page,
+            "loses",
+            Tone::Bad,
+            "that the rule of this id named".to_owned(),
+            &found.lost,
+        );
+    }
     for (missing, crashes) in &found.near {
         told(&mut page, "near", Tone::Doubt, format!("miss only {missing}"), crashes);
     }
@@ -157,6 +178,13 @@ fn human(found: &Backtest) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_is_wrong_in_a_copy_is_told_of_the_file() {
+        let copies = [("/tmp/x/0.yaml".to_owned(), "draft.yaml".to_owned())];
+        let told = super::by_name("--> /tmp/x/0.yaml:2:8".to_owned(), &copies);
+        assert_eq!(told, "--> draft.yaml:2:8");
+    }
+
     #[test]
     fn a_draft_is_taken_into_use_and_nothing_else_of_it_changes() {
         let text = "id: x\nstatus: draft   # not yet\ntitle: status: draft\n";
