@@ -231,6 +231,10 @@ fn a_draft_is_tried_over_everything() {
     );
     let (_, human) = output(&["rules", "backtest", text(&file), "--catalog", text(&catalog)]);
     assert!(human.contains("claims"), "{human}");
+    // Days that no calendar has make no trend.
+    for days in ["0", "4294967295"] {
+        assert_eq!(output(&["stats", text(&catalog), "--days", days]).0, 2);
+    }
 }
 
 /// What a catalogue says, apart from the merges that made it.

@@ -40,10 +40,10 @@ impl By {
         }
     }
 
-    /// What has the greatest count comes first; months come in their order.
+    /// What has the greatest count comes first; of months, the latest.
     fn order(self) -> &'static str {
         match self {
-            By::Month => "value IS NULL, value",
+            By::Month => "value IS NULL DESC, value DESC",
             _ => "3 DESC, value IS NULL, value",
         }
     }
@@ -99,7 +99,7 @@ pub struct Mover {
 pub struct Trend {
     /// How many days are "lately".
     pub days: u32,
-    /// They end with the last crash in the catalogue.
+    /// They end with the last crash in the catalogue that is not to come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// Signatures never seen before.
@@ -108,7 +108,7 @@ pub struct Trend {
     pub rising: Vec<Mover>,
     /// Signatures that were seen at least twice, and not lately.
     pub gone: Vec<Mover>,
-    /// Crashes without a time, which are in none of these.
+    /// Crashes without a time, or with one to come, which are in none of these.
     pub undated: u64,
 }
 
@@ -166,7 +166,8 @@ impl Catalog {
         })
     }
 
-    /// Crashes by what they have in common, at most `most` kinds of it.
+    /// Crashes by what they have in common, at most `most` kinds of it: the most frequent ones, but the latest months, in
+    /// their order.
     pub fn counts(&self, by: By, most: usize) -> Result<Vec<Count>, CatalogError> {
         let ((value, title), order) = (by.columns(), by.order());
         self.with(|connection| {
@@ -176,7 +177,7 @@ impl Catalog {
                  FROM label LEFT JOIN signature ON signature.id = label.signature WHERE {CRASH} \
                  GROUP BY 1 ORDER BY {order} LIMIT ?1"
             ))?;
-            let rows = select.query_map([limit(most)], |row| {
+            let counts = select.query_map([limit(most)], |row| {
                 Ok(Count {
                     value: row.get(0)?,
                     title: row.get(1)?,
@@ -187,21 +188,30 @@ impl Catalog {
                     last: row.get(6)?,
                 })
             })?;
-            rows.collect()
+            let mut counts = counts.collect::<rusqlite::Result<Vec<_>>>()?;
+            if by == By::Month {
+                counts.reverse();
+            }
+            Ok(counts)
         })
     }
 
-    /// What is new, rising and gone, at most `most` of each: the last `days` days against as many before.
-    pub fn trend(&self, days: u32, most: usize) -> Result<Trend, CatalogError> {
+    /// What is new, rising and gone, at most `most` of each: the last `days` days against as many before. `now` is in
+    /// seconds since 1970: a crash of a day later than that is of a clock that was wrong, and would make all others old.
+    pub fn trend(&self, days: u32, most: usize, now: u64) -> Result<Trend, CatalogError> {
         self.with(|connection| {
-            let until: Option<String> =
-                connection.query_row(&format!("SELECT max(crashed_at) FROM label WHERE {CRASH}"), [], |row| {
-                    row.get(0)
-                })?;
-            let undated: i64 = connection.query_row(
-                &format!("SELECT count(*) FROM label WHERE {CRASH} AND crashed_at IS NULL"),
-                [],
+            let end: Option<String> = connection.query_row(
+                "SELECT strftime('%Y-%m-%dT%H:%M:%SZ', ?1, 'unixepoch', '1 day')",
+                [i64::try_from(now).unwrap_or(i64::MAX)],
                 |row| row.get(0),
+            )?;
+            let (until, undated): (Option<String>, i64) = connection.query_row(
+                &format!(
+                    "SELECT max(crashed_at) FILTER (WHERE crashed_at <= ?1), \
+                         count(*) - count(*) FILTER (WHERE crashed_at <= ?1) FROM label WHERE {CRASH}"
+                ),
+                [&end],
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
             let mut trend = Trend {
                 days,
@@ -217,9 +227,9 @@ impl Catalog {
                      coalesce(sum(crashed_at > mark.before AND crashed_at <= mark.recent), 0), count(*), min(crashed_at), \
                      max(crashed_at) \
                  FROM label, mark JOIN signature ON signature.id = label.signature \
-                 WHERE {CRASH} AND crashed_at IS NOT NULL GROUP BY 1 ORDER BY 4 DESC, 6 DESC, 1"
+                 WHERE {CRASH} AND crashed_at <= ?4 GROUP BY 1 ORDER BY 4 DESC, 6 DESC, 1"
             ))?;
-            let rows = select.query_map(params![until, days, days.saturating_mul(2)], |row| {
+            let rows = select.query_map(params![until, days, days.saturating_mul(2), end], |row| {
                 Ok(Mover {
                     signature: row.get(0)?,
                     title: row.get(1)?,
@@ -353,13 +363,21 @@ mod tests {
             crash(&catalog, run, number, signature, at, rule);
         }
         catalog.end(run, 1).unwrap();
-        let trend = catalog.trend(20, 10).unwrap();
+        // A clock that was wrong is left out, and does not make everything else old.
+        crash(&catalog, run, 8, "undated", Some("2099-01-01T00:00:00Z"), None);
+        let now = 1_711_929_600;
+        assert_eq!(
+            catalog.counts(By::Month, 2).unwrap()[0].value.as_deref(),
+            Some("2099-01")
+        );
+        let trend = catalog.trend(20, 10, now).unwrap();
+        assert_eq!(trend.until.as_deref(), Some("2024-03-30T00:00:00Z"));
         let names = |movers: &[Mover]| movers.iter().map(|mover| mover.signature.clone()).collect::<Vec<_>>();
         assert_eq!(
             (names(&trend.new), names(&trend.rising), names(&trend.gone)),
             (vec!["new".to_owned()], vec!["rises".to_owned()], vec!["old".to_owned()])
         );
-        assert_eq!(trend.undated, 1);
+        assert_eq!(trend.undated, 2);
         let by = |by| {
             let counts = catalog.counts(by, 10).unwrap();
             counts
@@ -367,16 +385,17 @@ mod tests {
                 .map(|count| (count.value, count.crashes))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(by(By::Bug), [(Some("r".to_owned()), 4), (None, 4)]);
+        assert_eq!(by(By::Bug), [(None, 5), (Some("r".to_owned()), 4)]);
         assert_eq!(
             by(By::Month),
             [
                 (Some("2024-01".to_owned()), 2),
                 (Some("2024-03".to_owned()), 5),
+                (Some("2099-01".to_owned()), 1),
                 (None, 1)
             ]
         );
-        assert_eq!(by(By::Host), [(Some("h0".to_owned()), 4), (Some("h1".to_owned()), 4)]);
+        assert_eq!(by(By::Host), [(Some("h0".to_owned()), 5), (Some("h1".to_owned()), 4)]);
         let groups = catalog.unknown_groups(10).unwrap();
         assert_eq!(
             (groups[0].group.as_str(), groups[0].crashes, groups[0].example.as_str()),
@@ -390,7 +409,7 @@ mod tests {
                 tally.by_rule["r"],
                 tally.by_kind["bug"]
             ),
-            (8, 4, 4, 8)
+            (9, 5, 4, 9)
         );
     }
 }

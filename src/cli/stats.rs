@@ -60,7 +60,7 @@ fn answer(arguments: &Stats, sink: &mut Sink) -> Result<(), CatalogError> {
         sink.write(&figures::csv(&tables));
         return Ok(());
     }
-    let trend = catalog.trend(arguments.days, arguments.top)?;
+    let trend = catalog.trend(arguments.days, arguments.top, now())?;
     let groups = catalog.unknown_groups(arguments.top)?;
     match arguments.format {
         StatsFormat::Json => {

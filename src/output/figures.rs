@@ -50,7 +50,10 @@ pub fn trend(page: &mut Page, trend: &Trend) {
         page.row(
             "",
             Tone::Faint,
-            &format!("{} crashes tell no time and are left out", trend.undated),
+            &format!(
+                "{} crashes tell no time, or one to come, and are left out",
+                trend.undated
+            ),
         );
     }
 }

@@ -121,7 +121,7 @@ pub struct Stats {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub top: usize,
     /// Compare the last so many days with as many before, for what is new, rising and gone
-    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub days: u32,
     /// How to print
     #[arg(long, value_enum, default_value_t = StatsFormat::Human)]
