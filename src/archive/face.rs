@@ -2,7 +2,6 @@
 //!
 //! A face is small and can be kept, so that an archive that did not change need not be looked at again.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
@@ -176,8 +175,68 @@ fn subject(head: &[u8]) -> Option<String> {
 pub struct Known {
     /// What lay in it.
     pub listing: Option<Listing>,
-    /// Its files' faces by their names; a face goes with the size and time that it was seen at.
-    pub faces: HashMap<String, (FileStamp, Face)>,
+    /// Its files' faces, by name.
+    faces: Vec<KnownFace>,
+}
+
+/// The face of a file, and what the file was like when it showed it.
+#[derive(Clone, Debug)]
+pub struct KnownFace {
+    /// Its name within its folder.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was last written, in nanoseconds since 1970.
+    pub modified: i64,
+    /// What it showed.
+    pub face: Face,
+}
+
+impl KnownFace {
+    /// What `file` shows now.
+    pub fn new(file: &FileStamp, face: Face) -> Self {
+        KnownFace {
+            name: file.name().into_owned(),
+            size: file.size,
+            modified: file.modified,
+            face,
+        }
+    }
+}
+
+impl Known {
+    /// Adds what a file showed, in place of what it showed before.
+    pub fn add(&mut self, seen: KnownFace) {
+        // They mostly come by name.
+        if self.faces.last().is_none_or(|last| last.name < seen.name) {
+            self.faces.push(seen);
+            return;
+        }
+        match self.faces.binary_search_by(|known| known.name.cmp(&seen.name)) {
+            Ok(at) => {
+                if let Some(known) = self.faces.get_mut(at) {
+                    *known = seen;
+                }
+            }
+            Err(at) => self.faces.insert(at, seen),
+        }
+    }
+
+    /// What a file showed, if it has not changed since.
+    pub fn face(&self, file: &FileStamp) -> Option<&Face> {
+        let name = file.name();
+        let at = self
+            .faces
+            .binary_search_by(|known| known.name.as_str().cmp(&name))
+            .ok()?;
+        let known = self.faces.get(at)?;
+        (known.size == file.size && known.modified == file.modified).then_some(&known.face)
+    }
+
+    /// How many files' faces are known.
+    pub fn faces(&self) -> usize {
+        self.faces.len()
+    }
 }
 
 /// Where what was seen of folders is kept from scan to scan.

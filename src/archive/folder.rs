@@ -75,7 +75,7 @@ fn add_dump(
     release: Option<String>,
     split: Option<Split>,
 ) {
-    let name = file.name();
+    let name = file.name().into_owned();
     let fits = |dump: &&mut Dump| match (&split, dump.splits.first()) {
         // Two files with the same pages are two copies, and belong to two sets.
         (Some(split), Some(first)) => {
@@ -261,8 +261,8 @@ mod tests {
     fn shape(list: &[(&str, Face)]) -> Vec<String> {
         let groups = group(files(list));
         let told = |group: &Group| {
-            let parts: Vec<String> = group.parts.iter().map(FileStamp::name).collect();
-            let companions: Vec<String> = group.companions.iter().map(|c| c.file.name()).collect();
+            let parts: Vec<String> = group.parts.iter().map(|part| part.name().into_owned()).collect();
+            let companions: Vec<String> = group.companions.iter().map(|c| c.file.name().into_owned()).collect();
             match companions.is_empty() {
                 true => parts.join(" "),
                 false => format!("{} + {}", parts.join(" "), companions.join(" ")),

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::Fnv;
+use super::{Fnv, by_name};
 
 /// A folder of more names is listed again each time: its files have to be looked at one by one, which takes longer.
 const MOST_NAMES: usize = 256;
@@ -95,6 +95,9 @@ impl Lister {
                 listing.files.push(entry.file_name());
             }
         }
+        // What is kept in order need not be put in order again.
+        listing.folders.sort_by(|a, b| by_name(a.as_ref(), b.as_ref()));
+        listing.files.sort_by(|a, b| by_name(a.as_ref(), b.as_ref()));
         let is_small = listing.names() <= MOST_NAMES;
         Ok(
             match is_small && is_settled(&data, now) && self.is_reliable(folder, &data) {

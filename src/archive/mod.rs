@@ -13,13 +13,14 @@ mod scratch;
 mod tarball;
 mod walk;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-pub use face::{Face, FaceCache, Known, NoCache};
+pub use face::{Face, FaceCache, Known, KnownFace, NoCache};
 pub use listing::Listing;
 pub use order::by_name;
 pub use scratch::clear_away;
@@ -53,10 +54,10 @@ impl FileStamp {
     }
 
     /// Its name within its folder, as text.
-    pub fn name(&self) -> String {
+    pub fn name(&self) -> Cow<'_, str> {
         self.path
             .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
+            .map(|name| name.to_string_lossy())
             .unwrap_or_default()
     }
 }
@@ -162,7 +163,11 @@ fn key_of(path: &Path) -> String {
     // The process does not change its folder, and to ask for it costs as much as to look at a file.
     static HERE: OnceLock<PathBuf> = OnceLock::new();
     let here = HERE.get_or_init(|| std::env::current_dir().unwrap_or_default());
-    let path = std::path::absolute(here.join(path)).unwrap_or_else(|_| path.to_owned());
+    let joined = here.join(path);
+    let path = match is_clean(&joined) {
+        true => joined,
+        false => std::path::absolute(joined).unwrap_or_else(|_| path.to_owned()),
+    };
     if let Some(text) = path.to_str() {
         return text.to_owned();
     }
@@ -174,6 +179,13 @@ fn key_of(path: &Path) -> String {
             std::iter::once(chunk.valid().to_owned()).chain(odd)
         })
         .collect()
+}
+
+/// Whether a path is absolute and as short as it can be said without a look at the disk. It may say no to one that is.
+fn is_clean(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let odd = |at: usize| matches!(bytes.get(at + 1), Some(b'/' | b'.') | None);
+    bytes.first() == Some(&b'/') && !memchr::memchr_iter(b'/', bytes).any(odd)
 }
 
 /// FNV-1a, 64 bits: the same on every machine, which shards rely on.
@@ -249,6 +261,24 @@ mod tests {
         let text = serde_json::to_string(&odd).unwrap();
         assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), odd);
         assert_eq!(odd.key(), "/a/\\xff b");
+    }
+
+    #[test]
+    fn a_key_is_the_absolute_path_however_a_place_is_given() {
+        for (given, key) in [
+            ("/a/b", "/a/b"),
+            ("/a//b/", "/a/b/"),
+            ("/a/./b", "/a/b"),
+            ("/a/../b", "/a/../b"),
+            ("/a/.b", "/a/.b"),
+            ("/", "/"),
+        ] {
+            assert_eq!(key_of(Path::new(given)), key);
+        }
+        let here = std::env::current_dir().unwrap();
+        for given in ["a/b", "./a/b", "a//b"] {
+            assert_eq!(key_of(Path::new(given)), here.join("a/b").display().to_string());
+        }
     }
 
     #[test]

@@ -3,11 +3,33 @@
 //! It must not ask the disk: whoever merges rows has only their names.
 
 use std::cmp::Ordering;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Compares names as a walk comes to them: folder by folder, depth first. `!` comes before every other character, so that
 /// the members of an archive (`x.tar!member`) stand where it stands, and not behind `x.tar (copy)`.
 pub fn by_name(one: &Path, other: &Path) -> Ordering {
+    match behind_shared_folder(one, other) {
+        Some((one, other)) => by_component(one, other),
+        None => by_component(one, other),
+    }
+}
+
+/// What follows the last `/` that the two have in common, most often a single name each; unless what follows would mean
+/// something else without what it follows.
+fn behind_shared_folder<'a>(one: &'a Path, other: &'a Path) -> Option<(&'a Path, &'a Path)> {
+    let (one, other) = (one.as_os_str().as_bytes(), other.as_os_str().as_bytes());
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let start = memchr::memrchr(b'/', one.get(..same)?)? + 1;
+    let rest = |bytes: &'a [u8]| {
+        let rest = bytes.get(start..)?;
+        (!rest.starts_with(b"/") && !rest.starts_with(b".")).then(|| Path::new(OsStr::from_bytes(rest)))
+    };
+    Some((rest(one)?, rest(other)?))
+}
+
+fn by_component(one: &Path, other: &Path) -> Ordering {
     let mut others = other.components();
     for component in one.components() {
         let Some(against) = others.next() else {
@@ -66,6 +88,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_shared_folder_changes_nothing(shared in "[a!/.]{0,5}", one in "[a!/. ]{0,5}", other in "[a!/. ]{0,5}") {
+            let (one, other) = (shared.clone() + &one, shared + &other);
+            let (one, other) = (Path::new(&one), Path::new(&other));
+            prop_assert_eq!(by_name(one, other), by_component(one, other));
+        }
+
         /// Folders stay whole: what is below one sorts against others as the folder itself does.
         #[test]
         fn a_folder_stays_whole(folder in "[a!/. ]{1,6}", below in "[a!]{1,3}", other in "[a!/. ]{1,6}") {

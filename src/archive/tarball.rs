@@ -103,7 +103,7 @@ pub fn unpack(archive: &Path, name: &str) -> io::Result<Unpacked> {
     }
     let mut entries = Vec::new();
     for (_, mut files) in by_folder {
-        files.sort_by_key(|(file, _)| file.name());
+        files.sort_by(|(a, _), (b, _)| a.name().cmp(&b.name()));
         for Group {
             kind,
             parts,

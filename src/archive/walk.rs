@@ -2,9 +2,10 @@
 //! folder and not the archive.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::{self, BufRead};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,24 +26,55 @@ const MANY: usize = 32;
 struct Spot {
     /// The path as the place was given.
     path: PathBuf,
-    /// The same, below the place.
-    within: PathBuf,
+    /// How many bytes of it are the place.
+    place: usize,
 }
 
 impl Spot {
-    fn place(path: PathBuf) -> Self {
-        Spot {
-            path,
-            within: PathBuf::new(),
-        }
+    /// A folder that was given.
+    fn folder(path: PathBuf) -> Self {
+        let place = path.as_os_str().len();
+        Spot { path, place }
     }
 
-    fn below(&self, name: &std::ffi::OsStr) -> Self {
-        Spot {
-            path: self.path.join(name),
-            within: self.within.join(name),
+    /// A file that was given.
+    fn file(path: PathBuf) -> Self {
+        Spot { path, place: 0 }
+    }
+
+    fn below(&self, name: &OsStr) -> Self {
+        let mut path = PathBuf::with_capacity(self.path.as_os_str().len() + 1 + name.len());
+        path.push(&self.path);
+        path.push(name);
+        let place = self.place;
+        Spot { path, place }
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Entry {
+        let (name, within) = names(&self.path, self.place);
+        Entry {
+            kind: Kind::Unreadable(format!("{name}: {error}")),
+            name,
+            within,
+            parts: Vec::new(),
+            companions: Vec::new(),
         }
     }
+}
+
+/// An entry's name, and the same below its place, which is so many bytes of it.
+fn names(path: &Path, place: usize) -> (String, String) {
+    let mut below = path.as_os_str().as_bytes().get(place..).unwrap_or_default();
+    if place > 0 {
+        below = below.strip_prefix(b"/").unwrap_or(below);
+    }
+    let name = path.to_string_lossy().into_owned();
+    let within = match below {
+        // The place itself.
+        b"" => name.clone(),
+        below => String::from_utf8_lossy(below).into_owned(),
+    };
+    (name, within)
 }
 
 /// What is still to be walked.
@@ -60,7 +92,7 @@ impl Step {
         match self {
             Step::Folder(spot) => &spot.path,
             Step::Files(spots) => spots.first().map_or(Path::new(""), |spot| &spot.path),
-            Step::Ready(entry) => Path::new(&entry.name),
+            Step::Ready(entry) => entry.parts.first().map_or(Path::new(&entry.name), |part| &part.path),
         }
     }
 }
@@ -106,37 +138,30 @@ impl Walk {
             }
             Err(error) => return self.unreadable(spot, &error),
         };
-        let mut found: Vec<(PathBuf, Step)> = Vec::with_capacity(listing.folders.len() + listing.files.len());
-        for name in &listing.folders {
-            let folder = spot.below(name);
-            found.push((folder.within.clone(), Step::Folder(folder)));
-        }
-        let mut files: Vec<Spot> = listing.files.iter().map(|name| spot.below(name)).collect();
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let entries = self.files(files, &key, &known).into_iter();
-        found.extend(entries.map(|(within, entry)| (within, Step::Ready(entry))));
-        found.sort_by(|(a, _), (b, _)| by_name(b, a));
-        self.steps.extend(found.into_iter().map(|(_, step)| step));
+        let files: Vec<Spot> = listing.files.iter().map(|name| spot.below(name)).collect();
+        let mut found = self.files(files, &key, &known);
+        let folders = listing.folders.iter().map(|name| Step::Folder(spot.below(name)));
+        found.extend(folders);
+        found.sort_by(|a, b| by_name(a.name(), b.name()));
+        self.steps.extend(found.into_iter().rev());
     }
 
-    /// The entries that files of one folder make, each with where it is.
-    fn files(&self, spots: Vec<Spot>, folder: &str, known: &Known) -> Vec<(PathBuf, Entry)> {
-        let mut entries = Vec::new();
+    /// The entries that files of one folder make.
+    fn files(&self, mut spots: Vec<Spot>, folder: &str, known: &Known) -> Vec<Step> {
+        spots.sort_by(|a, b| a.path.cmp(&b.path));
+        let place = spots.first().map_or(0, |spot| spot.place);
+        let mut entries = Vec::with_capacity(spots.len());
         let mut files = Vec::with_capacity(spots.len());
-        let mut where_is: HashMap<PathBuf, PathBuf> = HashMap::with_capacity(spots.len());
         for spot in spots {
             match fs::metadata(&spot.path) {
                 Ok(data) if self.left_out.contains(&(data.dev(), data.ino())) => {}
                 Ok(data) if !data.is_file() => {
                     let error =
                         io::Error::other("not a regular file: give its content on standard input of `identify -`");
-                    entries.push((spot.within.clone(), unreadable(&spot, &error)));
+                    entries.push(Step::Ready(spot.unreadable(&error)));
                 }
-                Ok(data) => {
-                    where_is.insert(spot.path.clone(), spot.within);
-                    files.push(FileStamp::new(spot.path, &data));
-                }
-                Err(error) => entries.push((spot.within.clone(), unreadable(&spot, &error))),
+                Ok(data) => files.push(FileStamp::new(spot.path, &data)),
+                Err(error) => entries.push(Step::Ready(spot.unreadable(&error))),
             }
         }
         let faces = self.faces(&files, folder, known);
@@ -146,31 +171,21 @@ impl Walk {
                 parts,
                 companions,
             } = group;
-            let Some(path) = parts.first().map(|part| part.path.clone()) else {
-                continue;
-            };
-            let within = where_is.remove(&path).unwrap_or_default();
-            entries.push((
-                within.clone(),
-                Entry {
-                    name: path.display().to_string(),
-                    within: within.display().to_string(),
-                    kind,
-                    parts,
-                    companions,
-                },
-            ));
+            let Some(first) = parts.first() else { continue };
+            let (name, within) = names(&first.path, place);
+            entries.push(Step::Ready(Entry {
+                name,
+                within,
+                kind,
+                parts,
+                companions,
+            }));
         }
-        entries.sort_by(|(a, _), (b, _)| by_name(a, b));
         entries
     }
 
     fn faces(&self, files: &[FileStamp], folder: &str, known: &Known) -> Vec<Face> {
-        let remembered = |file: &FileStamp| {
-            let (at, face) = known.faces.get(&file.name())?;
-            (at.size == file.size && at.modified == file.modified).then(|| face.clone())
-        };
-        let mut faces: Vec<Option<Face>> = files.iter().map(remembered).collect();
+        let mut faces: Vec<Option<Face>> = files.iter().map(|file| known.face(file).cloned()).collect();
         let new: Vec<usize> = (0..files.len())
             .filter(|at| matches!(faces.get(*at), Some(None)))
             .collect();
@@ -197,8 +212,7 @@ impl Walk {
     }
 
     fn unreadable(&mut self, spot: Spot, error: &io::Error) {
-        let entry = unreadable(&spot, error);
-        self.steps.push(Step::Ready(entry));
+        self.steps.push(Step::Ready(spot.unreadable(error)));
     }
 }
 
@@ -215,34 +229,18 @@ impl Iterator for Walk {
                     let folder = folder.unwrap_or_default();
                     let known = self.cache.known(&folder).unwrap_or_default();
                     let mut entries = self.files(spots, &folder, &known);
-                    entries.reverse();
+                    entries.sort_by(|a, b| by_name(b.name(), a.name()));
                     // Places may lie between files of one folder.
                     let next = self.steps.last().map(Step::name);
-                    let last = entries.first().map(|(within, _)| within.as_path());
+                    let last = entries.first().map(Step::name);
                     let in_between = matches!((next, last), (Some(next), Some(last)) if by_name(next, last).is_lt());
-                    self.steps
-                        .extend(entries.into_iter().map(|(_, entry)| Step::Ready(entry)));
+                    self.steps.append(&mut entries);
                     if in_between {
                         self.steps.sort_by(|a, b| by_name(b.name(), a.name()));
                     }
                 }
             }
         }
-    }
-}
-
-fn unreadable(spot: &Spot, error: &io::Error) -> Entry {
-    let name = spot.path.display().to_string();
-    let within = match spot.within.as_os_str().is_empty() {
-        true => name.clone(),
-        false => spot.within.display().to_string(),
-    };
-    Entry {
-        kind: Kind::Unreadable(format!("{name}: {error}")),
-        name,
-        within,
-        parts: Vec::new(),
-        companions: Vec::new(),
     }
 }
 
@@ -271,14 +269,11 @@ fn steps(places: &[PathBuf]) -> Vec<Step> {
             continue;
         }
         if *is_folder {
-            steps.push(Step::Folder(Spot::place(place.clone())));
+            steps.push(Step::Folder(Spot::folder(place.clone())));
             continue;
         }
         let parent = real.parent().map(Path::to_owned).unwrap_or_default();
-        let spot = Spot {
-            path: place.clone(),
-            within: place.clone(),
-        };
+        let spot = Spot::file(place.clone());
         match files_of.get(&parent).and_then(|at| steps.get_mut(*at)) {
             Some(Step::Files(spots)) => spots.push(spot),
             _ => {

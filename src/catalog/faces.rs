@@ -4,13 +4,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use rusqlite::{Connection, params};
 
 use super::Catalog;
-use crate::archive::{Face, FaceCache, FileStamp, Known, Listing};
+use crate::archive::{Face, FaceCache, FileStamp, Known, KnownFace, Listing};
 
 /// No file's name: what lies in the folder.
 const ITSELF: &str = "";
@@ -75,13 +74,16 @@ fn read(
     ))?;
     let mut rows = select.query(params![folder, i64::try_from(most).unwrap_or(i64::MAX)])?;
     let mut count = 0;
+    let (mut at, mut known) = (folder.to_owned(), Known::default());
     while let Some(row) = rows.next()? {
         count += 1;
         let folder = row.get_ref(0)?.as_str()?;
-        if !folders.contains_key(folder) {
-            folders.insert(folder.to_owned(), Known::default());
+        if folder != at {
+            folders.insert(
+                std::mem::replace(&mut at, folder.to_owned()),
+                std::mem::take(&mut known),
+            );
         }
-        let Some(known) = folders.get_mut(folder) else { continue };
         let (name, modified, text) = (row.get_ref(1)?.as_str()?, row.get(3)?, row.get_ref(4)?.as_str()?);
         // What another version of the program kept is not known.
         if name == ITSELF {
@@ -90,14 +92,15 @@ fn read(
                 ..listing
             });
         } else if let Ok(face) = serde_json::from_str::<Face>(text) {
-            let stamp = FileStamp {
-                path: PathBuf::new(),
+            known.add(KnownFace {
+                name: name.to_owned(),
                 size: row.get::<_, i64>(2)?.unsigned_abs(),
                 modified,
-            };
-            known.faces.insert(name.to_owned(), (stamp, face));
+                face,
+            });
         }
     }
+    folders.insert(at, known);
     Ok(count)
 }
 
@@ -144,6 +147,7 @@ impl FaceCache for Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     fn file(name: String) -> (FileStamp, Face) {
         let stamp = FileStamp {
@@ -174,13 +178,13 @@ mod tests {
             *catalog.faces.lock().unwrap() = Ahead::default();
             for (number, name) in names.iter().enumerate().skip(start) {
                 assert_eq!(
-                    catalog.known(name).unwrap().faces.len(),
+                    catalog.known(name).unwrap().faces(),
                     count(number),
                     "{name} from {start}"
                 );
             }
-            assert!(catalog.known("/999").unwrap().faces.is_empty());
-            assert_eq!(catalog.known(&names[start]).unwrap().faces.len(), count(start));
+            assert!(catalog.known("/999").unwrap().faces() == 0);
+            assert_eq!(catalog.known(&names[start]).unwrap().faces(), count(start));
         }
     }
 }

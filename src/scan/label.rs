@@ -152,7 +152,7 @@ fn crash(entry: &Entry, base: &KnowledgeBase, shared: &Shared) -> Labelled {
         .iter()
         .skip(1)
         .chain(entry.companions.iter().map(|companion| &companion.file));
-    let with: Vec<String> = files.map(|file| file.name()).collect();
+    let with: Vec<String> = files.map(|file| file.name().into_owned()).collect();
     let mut labelled = match read(entry, shared) {
         Ok(read) => named(entry, read, base),
         Err((error, passing)) => Labelled::failed(&entry.name, error, passing),
@@ -180,7 +180,7 @@ fn read(entry: &Entry, shared: &Shared) -> Result<Read, (String, bool)> {
         let read = read_files(Job { paths }, shared)
             .ok()
             .filter(|read| read.report.panic.is_some())?;
-        Some((log.file.name(), read))
+        Some((log.file.name().into_owned(), read))
     });
     let Some((log, mut beside)) = beside else {
         return complete(entry, read);

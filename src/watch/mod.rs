@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use names::{UNFINISHED, is_final};
 
-use crate::archive::{Entry, Face, FaceCache, FileStamp, Kind, Known, Listing, Role, Walk};
+use crate::archive::{Entry, Face, FaceCache, FileStamp, Kind, Known, KnownFace, Listing, Role, Walk};
 
 /// How many files are remembered beside those that are there: some folders keep years of dumps.
 const REMEMBERED: usize = 100_000;
@@ -278,7 +278,7 @@ impl FaceCache for Faces {
     fn known(&self, folder: &str) -> io::Result<Known> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let known = kept.before.remove(folder).unwrap_or_default();
-        let names = 1 + known.faces.len() + known.listing.as_ref().map_or(0, Listing::names);
+        let names = 1 + known.faces() + known.listing.as_ref().map_or(0, Listing::names);
         if kept.names + names <= REMEMBERED {
             kept.names += names;
             kept.now.insert(folder.to_owned(), known.clone());
@@ -295,7 +295,7 @@ impl FaceCache for Faces {
         for (file, face) in faces {
             if kept.names < REMEMBERED {
                 kept.names += 1;
-                known.faces.insert(file.name(), (file.clone(), face.clone()));
+                known.add(KnownFace::new(file, face.clone()));
             }
         }
         Ok(())
