@@ -22,7 +22,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use faces::Ahead;
-pub use store::Kept;
+pub use store::{Extent, Kept};
 
 /// The file's application id (`PRAGMA application_id`): "VMCR".
 const APPLICATION: i32 = 0x564d_4352;

@@ -46,6 +46,14 @@ impl Beside {
         html
     }
 
+    /// Whether a row's facts are written, and not only the row.
+    pub fn wants_facts(&self) -> bool {
+        #[cfg(feature = "parquet")]
+        return self.parquet.is_some();
+        #[cfg(not(feature = "parquet"))]
+        return false;
+    }
+
     /// Adds a row.
     pub fn row(&mut self, row: &Labelled) {
         if self.failed.is_some() {

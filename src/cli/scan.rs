@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::sink::Sink;
 use super::workers::Workers;
 use crate::archive::{self, Entry, FaceCache, NoCache, Walk};
-use crate::catalog::{Catalog, CatalogError, Kept};
+use crate::catalog::{Catalog, CatalogError, Extent, Kept};
 use crate::output::json::Answers;
 use crate::output::page::Page;
 use crate::output::rows;
@@ -76,13 +76,17 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
     let shard = arguments.shard;
     let entries = walk.filter(|entry| shard.is_none_or(|shard| entry.falls_to(shard.number, shard.count)));
     let workers = Workers::new(&arguments.isolation, &arguments.rules, &base);
+    let extent = match arguments.format {
+        RowFormat::Jsonl | RowFormat::Json if !beside.wants_facts() => Extent::Line,
+        _ => Extent::Whole,
+    };
     let mut progress = Progress::start(&places, arguments.quiet);
     let mut printer = Printer::new(arguments.format);
     let mut tally = Tally::default();
     scan::run(
         entries,
         width,
-        |entry| stock(catalog.as_deref(), entry, &base),
+        |entry| stock(catalog.as_deref(), entry, &base, extent),
         |entry| workers.label(entry),
         |row| again(row, &base),
         |answer| {
@@ -116,8 +120,8 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
 }
 
 /// What the catalogue has of an entry. One that cannot be read has nothing: the entry is read again.
-fn stock(catalog: Option<&Catalog>, entry: &Entry, base: &KnowledgeBase) -> Stock {
-    match catalog.map(|catalog| catalog.kept(entry, base.digest())) {
+fn stock(catalog: Option<&Catalog>, entry: &Entry, base: &KnowledgeBase, extent: Extent) -> Stock {
+    match catalog.map(|catalog| catalog.kept(entry, base.digest(), extent)) {
         Some(Ok(Kept::Rows(rows))) => Stock::Rows(rows),
         Some(Ok(Kept::OtherRules(rows))) => Stock::Reports(rows),
         Some(Ok(Kept::Nothing) | Err(_)) | None => Stock::None,
