@@ -194,6 +194,21 @@ fn order_and_text_depend_on_nothing_but_the_archive() {
 }
 
 #[test]
+fn few_open_files_make_a_scan_narrow_and_not_wrong() {
+    let archive = archive();
+    let (_, expected) = scan(&[], &[archive.path()]);
+    let script = "ulimit -n 48; exec \"$0\" scan --quiet --isolate --io-jobs 64 \"$1\"";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_vmcoroner")])
+        .arg(archive.path())
+        .output()
+        .unwrap();
+    same(&String::from_utf8(output.stdout).unwrap(), &expected);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ulimit -n"), "{said}");
+}
+
+#[test]
 fn shares_are_the_whole() {
     let archive = archive();
     let (_, whole) = scan(&[], &[archive.path()]);

@@ -11,6 +11,7 @@ mod identify;
 mod install;
 mod jobs;
 mod knowledge;
+mod limits;
 mod log;
 mod merge;
 mod progress;

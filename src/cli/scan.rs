@@ -11,6 +11,7 @@ use super::Outcome;
 use super::args::archive::{RowFormat, Scan};
 use super::beside::Beside;
 use super::knowledge::load;
+use super::limits;
 use super::progress::Progress;
 use super::sink::Sink;
 use super::workers::Workers;
@@ -38,6 +39,9 @@ pub fn run(arguments: &Scan, sink: &mut Sink) -> Outcome {
     if arguments.isolation.is_asked() {
         // A worker that waits for storage does not compute either: the system shares the processors out.
         width.jobs = width.threads();
+    }
+    if let Some(left) = limits::fit(&mut width) {
+        sink.warning(&format!("only {left} at a time: no more files may be open (ulimit -n)"));
     }
     let catalog = match arguments.catalog.as_deref().map(Catalog::open).transpose() {
         Ok(catalog) => catalog.map(Arc::new),
