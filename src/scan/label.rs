@@ -1,7 +1,7 @@
 //! One entry of an archive → its rows: facts from the dump, else from the log beside it, and the rules' answer.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -251,9 +251,12 @@ fn complete(entry: &Entry, read: Result<Read, ExtractError>) -> Result<Read, (St
 
 /// An element of an ABRT folder: one short line.
 fn element(path: &Path) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
+    const LONGEST: usize = 256;
+    let mut text = String::new();
+    let file = File::open(path).ok()?;
+    file.take(4 * LONGEST as u64).read_to_string(&mut text).ok()?;
     let line = text.trim();
-    (!line.is_empty() && line.len() <= 256 && !line.contains('\n')).then(|| line.to_owned())
+    (!line.is_empty() && line.len() <= LONGEST && !line.contains('\n')).then(|| line.to_owned())
 }
 
 /// Whether an error may be gone the next time.
@@ -339,4 +342,28 @@ pub fn relabel(labelled: Labelled, base: &KnowledgeBase) -> Result<Labelled, Str
     let mut again = answer(&labelled.row.input, &report, &found, recorder.into_asked(), 0);
     again.row.with = labelled.row.with;
     Ok(again)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_is_one_short_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hostname");
+        for (text, expected) in [("db01\n", Some("db01")), ("", None), ("a\nb\n", None)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(element(&path).as_deref(), expected);
+        }
+        // Longer than memory.
+        std::fs::write(&path, "db01\n").unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        assert_eq!(element(&path), None);
+    }
 }
