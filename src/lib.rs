@@ -26,6 +26,7 @@
 //! - [`mod@watch`]: dumps as they land in folders: which are whole, and which are answered.
 //! - [`catalog`]: rows, reports and verdicts of every crash ever scanned, in one SQLite file.
 //! - [`output`]: verdicts and reports for people and machines.
+//! - `threads`: those that all of these share their work among.
 //! - [`cli`]: the command line; holds no logic that a library user would miss.
 
 #![forbid(unsafe_code)]
@@ -47,4 +48,5 @@ pub mod kernel;
 pub mod output;
 pub mod rules;
 pub mod scan;
+mod threads;
 pub mod watch;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
 
 /// So much is written at a time, in bytes: some tens of rows of a scan.
 const BUFFER: usize = 512 * 1024;
@@ -19,7 +20,7 @@ pub struct Behind {
 
 #[derive(Debug)]
 enum State {
-    /// Nothing was written yet.
+    /// No thread was needed yet, or none could be had.
     New(File),
     /// A thread writes.
     Begun {
@@ -42,16 +43,23 @@ impl Behind {
 
     /// Hands the buffer over to be written, and takes an empty one.
     fn hand_over(&mut self) -> io::Result<()> {
-        if let State::New(file) = &self.state {
-            self.state = begin(file.try_clone()?);
+        if let State::New(file) = &self.state
+            && let Ok(begun) = file.try_clone().and_then(begin)
+        {
+            self.state = begun;
         }
-        let State::Begun {
-            full,
-            written,
-            under_way,
-        } = &mut self.state
-        else {
-            return Ok(());
+        let (full, written, under_way) = match &mut self.state {
+            State::Begun {
+                full,
+                written,
+                under_way,
+            } => (full, written, under_way),
+            // No thread can be had.
+            State::New(file) => {
+                file.write_all(&self.buffer)?;
+                self.buffer.clear();
+                return Ok(());
+            }
         };
         let empty = match *under_way + 1 < BUFFERS {
             true => Vec::with_capacity(BUFFER),
@@ -66,10 +74,10 @@ impl Behind {
     }
 }
 
-fn begin(mut file: File) -> State {
+fn begin(mut file: File) -> io::Result<State> {
     let (full, to_write) = mpsc::channel::<Vec<u8>>();
     let (tell, written) = mpsc::channel();
-    std::thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         for mut buffer in to_write {
             let result = file.write_all(&buffer);
             buffer.clear();
@@ -77,12 +85,12 @@ fn begin(mut file: File) -> State {
                 break;
             }
         }
-    });
-    State::Begun {
+    })?;
+    Ok(State::Begun {
         full,
         written,
         under_way: 0,
-    }
+    })
 }
 
 impl Write for Behind {

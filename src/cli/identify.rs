@@ -45,7 +45,8 @@ pub fn run(arguments: &Identify, sink: &mut Sink) -> Outcome {
     let mut worst = Outcome::Found;
     let stats = arguments.stats.then(|| Stats::new(&base));
     thread::scope(|scope| {
-        scope.spawn(|| LazyLock::force(&base));
+        // Where no thread can be had, whoever needs the rules first reads them.
+        let _ = thread::Builder::new().spawn_scoped(scope, || LazyLock::force(&base));
         jobs::in_order(
             &inputs,
             |job: &Job| identify(job, &base, arguments, stats.as_ref()),

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::scan::guarded;
+use crate::threads;
 
 /// How many answers may wait for an earlier one to be printed.
 const WINDOW: usize = 64;
@@ -18,6 +19,7 @@ where
     T: FnMut(&J, Result<A, String>) -> bool,
 {
     let work = |job: &J| guarded(|| work(job));
+    let _alone = (jobs.len() > 1).then(threads::shared_or_alone);
     for window in jobs.chunks(WINDOW) {
         // One job needs no thread pool, whose start would cost more than many an answer.
         let answers: Vec<_> = match window {

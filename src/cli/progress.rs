@@ -62,7 +62,8 @@ impl Progress {
         });
         if !quiet {
             let (whole, places) = (Arc::clone(&whole), places.to_vec());
-            std::thread::spawn(move || whole.count(&places));
+            // Where no thread can be had, only what was done is known.
+            let _ = std::thread::Builder::new().spawn(move || whole.count(&places));
         }
         Progress {
             bar,

@@ -153,7 +153,12 @@ fn run_hook(hook: &str, row: &Labelled, line: &str, base: &KnowledgeBase, limit:
     if let Some(mut input) = child.stdin.take() {
         let line = line.to_owned();
         // A hook that does not read must not stop us; nor must one that leaves its input to a process of its own.
-        thread::spawn(move || input.write_all(line.as_bytes()));
+        let writing = thread::Builder::new().spawn(move || input.write_all(line.as_bytes()));
+        if let Err(error) = writing {
+            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            let _ = child.wait();
+            return Err(failed(error.to_string()));
+        }
     }
     let began = Instant::now();
     loop {

@@ -12,6 +12,7 @@ use crate::dump::{Header, PhysicalMemory, Vmcore};
 use crate::input::{Content, Input};
 use crate::kernel::Kernel;
 use crate::kernel::log::{KernelLog, LogError};
+use crate::threads;
 
 /// Reads a dump from all of its parts.
 pub fn read(parts: &[Input], depth: Depth, files: &DebugFiles, shared: &Shared) -> Result<Extracted, ExtractError> {
@@ -94,6 +95,7 @@ pub(super) fn examine(
                 watch(Step::Log);
                 (names, log())
             } else {
+                let _alone = threads::shared_or_alone();
                 rayon::join(names, log)
             };
             let insight = insight?;

@@ -21,6 +21,7 @@ use super::schema::{Slug, Status};
 use super::suggest::nearest;
 use super::ties;
 use super::tree::Node;
+use crate::threads;
 
 /// So many files are worth the start of further threads.
 const MANY: usize = 16;
@@ -224,6 +225,7 @@ impl Loader {
         let read: Vec<ReadFile> = if queue.len() < MANY {
             queue.iter().map(|path| ReadFile::open(path)).collect()
         } else {
+            let _alone = threads::shared_or_alone();
             queue.par_iter().map(|path| ReadFile::open(path)).collect()
         };
         for file in read {

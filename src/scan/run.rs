@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::guard::guarded;
 use super::label::Labelled;
 use crate::archive::Entry;
 use crate::input::gate::Gate;
+use crate::threads;
 
 /// How many entries are handed on at once where they are found quickly: to wake a thread costs more than such an entry.
 const HANDFUL: usize = 16;
@@ -104,7 +106,8 @@ impl<T: FnMut(Option<&Answer>) -> bool> InOrder<T> {
 
 /// Answers every entry: from `stock`, else by `read`, else asked again by `again`; hands the answers to `then` in the
 /// order of the entries, until `then` says that nobody listens any more (false). While none comes for a while, `then` is
-/// called without one. A panic, which would be our own bug, costs the entry that it came with.
+/// called without one. A panic, which would be our own bug, costs the entry that it came with. Where no threads can be had
+/// all is done in the caller's.
 pub fn run<E, S, R, A, T>(entries: E, width: Width, stock: S, read: R, again: A, then: T)
 where
     E: Iterator<Item = Entry> + Send,
@@ -140,17 +143,16 @@ where
         }
         Answer { entry, rows, read, new }
     };
-    let (answer, stopped, asked) = (&answer, &stopped, &asked);
-    std::thread::scope(|threads| {
+    let entries = Mutex::new(Some(entries));
+    let (answer, stopped, asked, entries) = (&answer, &stopped, &asked, &entries);
+    thread::scope(|scope| {
+        let mut readers = 0;
         for _ in 0..width.threads() {
             let tell = tell.clone();
-            threads.spawn(move || {
+            let reader = move || {
                 // Every processor has a crash of its own to work on: nothing is gained by parting the work on one, and a
                 // thread that waits for others must not begin another crash meanwhile.
-                let _alone = rayon::ThreadPoolBuilder::new()
-                    .num_threads(1)
-                    .use_current_thread()
-                    .build();
+                let _alone = threads::alone();
                 loop {
                     let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((number, entry, stock)) = next else { break };
@@ -160,9 +162,19 @@ where
                         break;
                     }
                 }
-            });
+            };
+            // Where no more threads can be had, those that there are do the work.
+            if thread::Builder::new().spawn_scoped(scope, reader).is_err() {
+                break;
+            }
+            readers += 1;
         }
-        threads.spawn(move || list(entries, width.ahead(), &tell, &taken, stopped));
+        let take_entries = || entries.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let walker = move || take_entries().map(|entries| list(entries, width.ahead(), &tell, &taken, stopped));
+        if readers == 0 || thread::Builder::new().spawn_scoped(scope, walker).is_err() {
+            drop(ask);
+            return one_by_one(take_entries().into_iter().flatten(), stock, answer, then);
+        }
         let mut ask = Some(ask);
         let mut listed = 0;
         let mut answers = InOrder {
@@ -212,6 +224,22 @@ where
         stopped.store(true, Ordering::Relaxed);
         drop((ask, give_back, news));
     });
+}
+
+/// Answers every entry in the caller's thread.
+fn one_by_one(
+    entries: impl Iterator<Item = Entry>,
+    stock: impl Fn(&Entry) -> Stock,
+    answer: impl Fn(Entry, Stock) -> Answer,
+    mut then: impl FnMut(Option<&Answer>) -> bool,
+) {
+    let _alone = threads::alone();
+    for entry in entries {
+        let stock = stock(&entry);
+        if !then(Some(&answer(entry, stock))) {
+            break;
+        }
+    }
 }
 
 /// Lists entries, at most `ahead` more than were taken, until there are no more or nobody listens.
@@ -306,6 +334,32 @@ mod tests {
             }
         }
         assert!(most.load(Ordering::SeqCst) <= WIDTH.ahead() + 1, "{most:?}");
+    }
+
+    #[test]
+    fn where_no_threads_can_be_had_all_is_answered_all_the_same() {
+        let mut seen = Vec::new();
+        let answer = |entry, stock: Stock| Answer {
+            entry,
+            rows: Vec::new(),
+            read: matches!(stock, Stock::None),
+            new: true,
+        };
+        one_by_one(
+            entries(100),
+            |entry| match entry.name.ends_with('3') {
+                true => Stock::Rows(Vec::new()),
+                false => Stock::None,
+            },
+            answer,
+            |answer| {
+                let answer = answer.unwrap();
+                seen.push((answer.entry.name.clone(), answer.read));
+                seen.len() < 50
+            },
+        );
+        let expected: Vec<_> = (0..50).map(|n| (n.to_string(), n % 10 != 3)).collect();
+        assert_eq!(seen, expected);
     }
 
     #[test]
