@@ -3,7 +3,7 @@
 //!
 //! It reads rows, one JSON object a line, as `scan` and `identify --format jsonl` print them: of crashes, dumps and
 //! rules it knows only what they say. Sections are written to a spool as rows come, so that memory does not grow with
-//! the archive; the overview, which stands before them, is made at the end.
+//! the archive; at the end it is chosen which of them are shown, and the overview is made, which stands before them.
 //!
 //! - [`markup`]: HTML in which everything is escaped that this program's source does not hold.
 //! - [`row`]: a row, read back. [`tally`]: what rows come to.
@@ -18,6 +18,7 @@ pub mod tally;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 
 use crate::scan::Status;
@@ -28,6 +29,10 @@ use tally::Tally;
 /// The longest line that is read: a report with every module, all of its log's end and every near miss takes less than
 /// a hundredth of it.
 const LINE: u64 = 64 << 20;
+
+/// How many times as many sections as are shown wait in the spool for the choice among them. The archive's order is not
+/// that of importance: the only crash of a bug may be its last.
+const SPOOLED: u64 = 8;
 
 /// The style sheet.
 const STYLE: &str = include_str!("style.css");
@@ -59,8 +64,17 @@ pub struct Report<S> {
     options: Options,
     tally: Tally,
     spool: S,
-    shown: u64,
+    /// Where in the spool the section of a crash is, by its number among the crashes.
+    sections: BTreeMap<u64, Span>,
+    spooled: u64,
     lines: u64,
+}
+
+/// A section in the spool.
+#[derive(Debug)]
+struct Span {
+    start: u64,
+    length: u64,
 }
 
 impl<S: Read + Write + Seek> Report<S> {
@@ -70,7 +84,8 @@ impl<S: Read + Write + Seek> Report<S> {
             options,
             tally: Tally::default(),
             spool,
-            shown: 0,
+            sections: BTreeMap::new(),
+            spooled: 0,
             lines: 0,
         }
     }
@@ -105,23 +120,30 @@ impl<S: Read + Write + Seek> Report<S> {
 
     /// Adds a row.
     pub fn add(&mut self, row: &Row) -> io::Result<()> {
-        let id = self.shown + 1;
+        let id = self.tally.crashes() + 1;
         let Some(group) = self.tally.add(row) else {
             return Ok(());
         };
-        if group.count == 1 {
+        let is_first = group.count == 1;
+        if is_first {
             match row.label().filter(|_| row.status() == Status::Known) {
                 Some(label) => section::bug(&mut group.about, label),
                 None => section::unnamed(&mut group.about, row),
             }
         }
-        if id > self.options.crashes || group.sections.len() >= self.options.alike {
+        let room = match is_first {
+            true => self.options.crashes.saturating_mul(SPOOLED),
+            false => self.options.crashes,
+        };
+        if self.sections.len() as u64 >= room || group.sections.len() >= self.options.alike {
             return Ok(());
         }
-        self.shown = id;
         group.sections.push(id);
         let mut html = Markup::new();
         section::crash(&mut html, id, row);
+        let (start, length) = (self.spooled, html.as_str().len() as u64);
+        self.sections.insert(id, Span { start, length });
+        self.spooled += length;
         self.spool.write_all(html.as_str().as_bytes())
     }
 
@@ -137,30 +159,36 @@ impl<S: Read + Write + Seek> Report<S> {
 
     /// Writes the page.
     pub fn finish(mut self, out: &mut impl Write) -> io::Result<()> {
+        let shown = self
+            .tally
+            .choose(&self.sections.keys().copied().collect(), self.options.crashes);
         let mut html = Markup::new();
         head(&mut html, &self.options.title);
-        overview::overview(&mut html, &self.options.title, &self.tally);
+        overview::overview(&mut html, &self.options.title, &self.tally, !shown.is_empty());
         out.write_all(html.as_str().as_bytes())?;
-        if self.shown > 0 {
+        if !shown.is_empty() {
             let mut html = Markup::new();
-            self.before_sections(&mut html);
+            self.before_sections(&mut html, shown.len() as u64);
             out.write_all(html.as_str().as_bytes())?;
             self.spool.flush()?;
-            self.spool.seek(SeekFrom::Start(0))?;
-            io::copy(&mut self.spool, out)?;
+            for Span { start, length } in shown.iter().filter_map(|id| self.sections.get(id)) {
+                self.spool.seek(SeekFrom::Start(*start))?;
+                io::copy(&mut Read::by_ref(&mut self.spool).take(*length), out)?;
+            }
             out.write_all(b"</section>\n")?;
         }
         out.write_all(b"</main>\n</body>\n</html>\n")
     }
 
-    fn before_sections(&self, html: &mut Markup) {
+    fn before_sections(&self, html: &mut Markup, shown: u64) {
         html.open("section", &[("id", "crashes")]);
         html.element("h2", &[], "Crashes");
         let all = self.tally.crashes();
-        if self.shown < all {
+        if shown < all {
             let text = format!(
-                "Shown are {} of {}: at most {} of one bug or signature, and {} in all, in the order of the rows. The rows that this page was made from hold every one.",
-                markup::count(self.shown),
+                "Shown are {} of {}, in the order of the rows: the first of each bug and of each signature, and others while \
+                 there is room, at most {} of one and {} in all. The rows that this page was made from hold every one.",
+                markup::count(shown),
                 counted(all, "crash", "crashes"),
                 self.options.alike,
                 markup::count(self.options.crashes),

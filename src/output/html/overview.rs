@@ -9,15 +9,18 @@ use crate::scan::Status;
 /// How many bugs, and how many groups, are told of at length.
 const CARDS: usize = 50;
 
+/// How many more of each are told of in a line.
+const SMALLER: usize = 1_000;
+
 /// How many kernels of a group are named.
 const KERNELS: usize = 4;
 
-/// Writes all of it.
-pub fn overview(html: &mut Markup, title: &str, tally: &Tally) {
+/// Writes all of it. `has_crashes`: whether sections of crashes come after it.
+pub fn overview(html: &mut Markup, title: &str, tally: &Tally, has_crashes: bool) {
     html.open("header", &[]);
     html.element("h1", &[], title);
     html.element("p", &[("class", "faint")], &about(tally));
-    navigation(html, tally);
+    navigation(html, tally, has_crashes);
     html.close("header");
     html.open("section", &[("id", "overview")]);
     html.element("h2", &[], "Overview");
@@ -53,7 +56,7 @@ fn about(tally: &Tally) -> String {
     parts.join(" · ")
 }
 
-fn navigation(html: &mut Markup, tally: &Tally) {
+fn navigation(html: &mut Markup, tally: &Tally, has_crashes: bool) {
     let parts: [(&str, &str, bool); 6] = [
         ("#overview", "Overview", true),
         ("#bugs", "Known bugs", !tally.bugs.is_empty()),
@@ -64,7 +67,7 @@ fn navigation(html: &mut Markup, tally: &Tally) {
             !tally.failed.is_empty() || tally.broken.1 > 0,
         ),
         ("#empty", "No crash", !tally.empty.is_empty()),
-        ("#crashes", "Crashes", tally.crashes() > 0),
+        ("#crashes", "Crashes", has_crashes),
     ];
     html.open("nav", &[("aria-label", "parts")]);
     for (address, name, _) in parts.iter().filter(|(.., there)| *there) {
@@ -97,7 +100,8 @@ fn bugs(html: &mut Markup, tally: &Tally) {
     }
     html.open("section", &[("id", "bugs")]);
     html.element("h2", &[], "Known bugs");
-    for (rule, group) in ranked(&tally.bugs).into_iter().take(CARDS) {
+    let ranked = ranked(&tally.bugs);
+    for (rule, group) in ranked.iter().take(CARDS) {
         html.open("article", &[("class", "card known")]);
         title(html, group);
         let exact = match group.exact {
@@ -114,7 +118,7 @@ fn bugs(html: &mut Markup, tally: &Tally) {
         sections(html, group);
         html.close("article");
     }
-    more(html, tally.bugs.len(), "bug", "bugs");
+    smaller(html, &ranked, "bug", "bugs");
     html.close("section");
 }
 
@@ -129,7 +133,8 @@ fn groups(html: &mut Markup, tally: &Tally) {
         &[("class", "faint")],
         "No rule names these. The largest group is what to write a rule for next.",
     );
-    for (id, group) in ranked(&tally.groups).into_iter().take(CARDS) {
+    let ranked = ranked(&tally.groups);
+    for (id, group) in ranked.iter().take(CARDS) {
         html.open("article", &[("class", "card unknown")]);
         title(html, group);
         html.open("p", &[("class", "faint")]);
@@ -140,7 +145,7 @@ fn groups(html: &mut Markup, tally: &Tally) {
         sections(html, group);
         html.close("article");
     }
-    more(html, tally.groups.len(), "group", "groups");
+    smaller(html, &ranked, "group", "groups");
     if tally.ungrouped > 0 {
         let text = format!(
             "{} of further signatures.",
@@ -222,18 +227,35 @@ fn sections(html: &mut Markup, group: &Group) {
     html.close("p");
 }
 
-fn more(html: &mut Markup, all: usize, one: &str, many: &str) {
-    if all > CARDS {
-        let text = format!(
-            "{} not shown.",
-            counted(
-                (all - CARDS) as u64,
-                &format!("smaller {one} is"),
-                &format!("smaller {many} are")
-            )
-        );
-        html.element("p", &[("class", "faint")], &text);
+/// What is too small for a card, in one line each.
+fn smaller(html: &mut Markup, groups: &[(&str, &Group)], one: &str, many: &str) {
+    let small = groups.get(CARDS..).unwrap_or_default();
+    if small.is_empty() {
+        return;
     }
+    html.open("details", &[("class", "smaller")]);
+    let text = counted(
+        small.len() as u64,
+        &format!("smaller {one}"),
+        &format!("smaller {many}"),
+    );
+    html.element("summary", &[], &text);
+    html.open("ol", &[]);
+    for (id, group) in small.iter().take(SMALLER) {
+        html.open("li", &[]);
+        html.inline("span", &[("class", "count")], &count(group.count));
+        html.text(" ");
+        match group.sections.first() {
+            Some(id) => html.inline("a", &[("href", &format!("#c{id}"))], &group.title),
+            None => html.text(&group.title),
+        }
+        html.text(" ");
+        html.inline("code", &[], id);
+        html.close("li");
+    }
+    html.close("ol");
+    rest(html, small.len() as u64, SMALLER.min(small.len()));
+    html.close("details");
 }
 
 fn unread(html: &mut Markup, tally: &Tally) {

@@ -82,7 +82,7 @@ pub struct Group {
     pub kernels: Counter,
     /// The first and the last time.
     pub times: Option<(String, String)>,
-    /// Which sections show them.
+    /// Which sections show them: crashes by their number.
     pub sections: Vec<u64>,
     /// What is said of all of them, told from the first.
     pub about: Markup,
@@ -134,6 +134,30 @@ impl Tally {
     /// How many of them are crashes.
     pub fn crashes(&self) -> u64 {
         self.of(Status::Known) + self.of(Status::Unknown)
+    }
+
+    /// Which of `sections` are shown, at most `most`: the first of each bug and each group, the large ones before the
+    /// small; what room is left goes to the others in their order. Groups forget the rest.
+    pub fn choose(&mut self, sections: &BTreeSet<u64>, most: u64) -> BTreeSet<u64> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let first = |(_, group): (&str, &Group)| group.sections.first().copied();
+        let (bugs, groups) = (ranked(&self.bugs), ranked(&self.groups));
+        let (mut bugs, mut groups) = (bugs.into_iter().map(first), groups.into_iter().map(first));
+        let mut shown = BTreeSet::new();
+        loop {
+            let (bug, group) = (bugs.next(), groups.next());
+            if shown.len() >= most || (bug.is_none() && group.is_none()) {
+                break;
+            }
+            let firsts = [bug, group].into_iter().flatten().flatten();
+            shown.extend(firsts.take(most - shown.len()));
+        }
+        let others: Vec<u64> = sections.difference(&shown).copied().take(most - shown.len()).collect();
+        shown.extend(others);
+        for group in self.bugs.values_mut().chain(self.groups.values_mut()) {
+            group.sections.retain(|id| shown.contains(id));
+        }
+        shown
     }
 
     /// Counts a row. For a crash: its group.

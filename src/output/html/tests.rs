@@ -171,10 +171,80 @@ fn what_is_left_out_is_said() {
     let html = page_of(&rows.replace("\"scope\":\"bug\"", "\"scope\":\"general\""), options);
     assert_eq!(html.matches("<details class=\"crash\"").count(), 3);
     assert!(
-        html.contains("Shown are 3 of 5 crashes: at most 2 of one bug or signature"),
+        html.contains("Shown are 3 of 5 crashes, in the order of the rows: the first of each"),
         "{html}"
     );
-    assert!(html.contains("and 1 more"));
+    assert!(html.contains("at most 2 of one and 3 in all"));
+    assert!(html.contains("and 2 more"));
+}
+
+/// A crash of which only its bug, or its signature, is known.
+fn crash(name: &str, is_known: bool) -> Value {
+    let rule = json!({"rule": name, "title": name, "tier": "likely", "scope": "bug", "status": "stable"});
+    json!({"input": name, "status": if is_known { "known" } else { "unknown" }, "near": [],
+        "matches": if is_known { json!([rule]) } else { json!([]) },
+        "report": {"schema": "vmcoroner/report/1", "source": {"path": name, "kind": "console"},
+            "panic": {"kind": "bug"}, "signature": {"version": 1, "title": name, "id": name, "frames": [name]}}})
+}
+
+/// The values of an attribute, in order.
+fn values<'a>(html: &'a str, attribute: &str) -> Vec<&'a str> {
+    let start = format!(" {attribute}=\"");
+    html.split(&start)
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn each_bug_and_each_group_is_shown_before_more_of_the_same(
+        rows in proptest::collection::vec((0_u8..14, any::<bool>()), 0..60),
+        crashes in 0_u64..40,
+        alike in 1_usize..5,
+    ) {
+        let lines: String = rows.iter().map(|(name, known)| format!("{}\n", crash(&format!("n{name}"), *known))).collect();
+        let html = page_of(&lines, Options { crashes, alike, ..Options::default() });
+        let body = html.split_once("</style>").unwrap().1;
+        let ids = values(body, "id");
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        prop_assert_eq!(distinct.len(), ids.len());
+        let anchors: Vec<&str> = values(body, "href").into_iter().filter_map(|address| address.strip_prefix('#')).collect();
+        for anchor in &anchors {
+            prop_assert!(ids.contains(anchor), "#{} leads nowhere", anchor);
+        }
+        // Every section is led to, and the room is used.
+        let sections: Vec<&str> = ids.iter().copied().filter(|id| id.starts_with('c') && *id != "crashes").collect();
+        prop_assert!(sections.iter().all(|id| anchors.contains(id)));
+        let mut groups = std::collections::BTreeMap::new();
+        rows.iter().for_each(|row| *groups.entry(row).or_insert(0_usize) += 1);
+        let most = groups.values().map(|count| (*count).min(alike)).sum::<usize>();
+        prop_assert_eq!(sections.len() as u64, crashes.min(most as u64));
+        // A group without a section is there only when no other has two.
+        let linked = body.matches("<p class=\"links\">").count();
+        prop_assert_eq!(linked as u64, crashes.min(groups.len() as u64));
+    }
+}
+
+#[test]
+fn the_largest_are_shown_first_wherever_they_are() {
+    let rows: String = (0..90)
+        .map(|number| format!("single {number:02}"))
+        .chain(["twice".to_owned(), "twice".to_owned()])
+        .map(|name| format!("{}\n", crash(&name, false)))
+        .collect();
+    let options = Options {
+        crashes: 80,
+        ..Options::default()
+    };
+    let html = page_of(&rows, options);
+    assert!(html.contains("<a href=\"#c91\">91</a> and 1 more"), "{html}");
+    // 50 cards; the other 41 in a line each, the last of them without a section.
+    assert!(html.contains("<summary>41 smaller groups</summary>"));
+    assert!(html.contains("<span class=\"count\">1</span> <a href=\"#c50\">single 49</a> <code>single 49</code>"));
+    assert!(html.contains("<span class=\"count\">1</span> single 89 <code>single 89</code>"));
 }
 
 #[test]
