@@ -283,6 +283,13 @@ pub struct System {
     pub cmdline: Option<String>,
 }
 
+impl System {
+    /// The host's name, if somebody gave it one: the kernel begins with `(none)` (UTS_NODENAME, include/linux/uts.h).
+    pub fn host(&self) -> Option<&str> {
+        self.nodename.as_deref().filter(|name| *name != "(none)")
+    }
+}
+
 /// How memory was accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

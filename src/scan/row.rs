@@ -246,7 +246,7 @@ impl Facts {
             release: system.release.clone(),
             stream: system.stream.clone(),
             machine: system.machine.clone(),
-            host: system.nodename.clone(),
+            host: system.host().map(str::to_owned),
             hardware: system.hardware.clone(),
             crashed_at: system.crashed_at.clone(),
             uptime: system.uptime_seconds,

@@ -74,6 +74,37 @@ impl Markup {
         self.html.push('\n');
     }
 
+    /// Adds paragraphs, with an empty line between two, in which a line that begins with `- ` begins an item of a list.
+    pub fn prose(&mut self, text: &str) {
+        for paragraph in text.trim().split("\n\n") {
+            let mut lines = paragraph.lines().map(str::trim).peekable();
+            let mut block = |first: &str| {
+                let mut block = first.to_owned();
+                while let Some(line) = lines.next_if(|line| !line.starts_with("- ")) {
+                    if !block.is_empty() {
+                        block.push(' ');
+                    }
+                    block.push_str(line);
+                }
+                (block, lines.next())
+            };
+            let (plain, mut item) = block("");
+            if !plain.is_empty() {
+                self.element("p", &[], &plain);
+            }
+            if item.is_none() {
+                continue;
+            }
+            self.open("ul", &[]);
+            while let Some(first) = item {
+                let (text, next) = block(first.trim_start_matches("- "));
+                self.element("li", &[], &text);
+                item = next;
+            }
+            self.close("ul");
+        }
+    }
+
     /// Adds HTML of this program's own.
     pub fn fixed(&mut self, html: &'static str) {
         self.html.push_str(html);
@@ -159,6 +190,20 @@ mod tests {
         assert!(!html.as_str().contains('<'));
         html.link("https://bugzilla.kernel.org/show_bug.cgi?id=1");
         assert!(html.as_str().contains("<a href=\"https://bugzilla"));
+    }
+
+    #[test]
+    fn prose_has_paragraphs_and_lists() {
+        let mut html = Markup::new();
+        html.prose("One\ntwo.\n\nLook at:\n- the <page>\n  and its - flags;\n- the log.\n\n- alone\n\n\n");
+        assert_eq!(
+            html.as_str(),
+            "<p>One two.</p>\n<p>Look at:</p>\n<ul><li>the &lt;page&gt; and its - flags;</li>\n<li>the log.</li>\n</ul>\n\
+             <ul><li>alone</li>\n</ul>\n"
+        );
+        let mut html = Markup::new();
+        html.prose(" \n");
+        assert_eq!(html.as_str(), "");
     }
 
     #[test]

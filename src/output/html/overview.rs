@@ -271,7 +271,7 @@ fn unread(html: &mut Markup, tally: &Tally) {
         // An error begins with the input that it is about, which stands beside it already.
         let why = why
             .strip_prefix(input.as_str())
-            .and_then(|why| why.strip_prefix(": "))
+            .and_then(|why| why.strip_prefix(": ").or(why.strip_prefix(' ')))
             .unwrap_or(why);
         html.element("dd", &[], why);
     }

@@ -88,10 +88,9 @@ fn whence(row: &Row) -> String {
     let Some(system) = row.report.as_ref().map(|report| &report.system) else {
         return String::new();
     };
-    let parts: Vec<&str> = [&system.nodename, &system.release, &system.crashed_at]
+    let parts: Vec<&str> = [system.host(), system.release.as_deref(), system.crashed_at.as_deref()]
         .into_iter()
         .flatten()
-        .map(String::as_str)
         .collect();
     parts.join(" · ")
 }
@@ -220,9 +219,7 @@ fn written(html: &mut Markup, verdict: &Verdict, mitigations: &[Advice]) {
     if let Some(cause) = &verdict.root_cause {
         html.open("details", &[("class", "bulk")]);
         html.element("summary", &[], "What goes wrong");
-        for paragraph in cause.trim().split("\n\n") {
-            html.element("p", &[], &paragraph.replace('\n', " "));
-        }
+        html.prose(cause);
         html.close("details");
     }
     for (title, steps) in [

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::markup::Markup;
 use super::row::{Row, Verdict};
-use crate::crash::CrashReport;
+use crate::crash::{CrashReport, System};
 use crate::rules::Tier;
 use crate::scan::Status;
 
@@ -190,12 +190,11 @@ impl Tally {
     fn crash(&mut self, row: &Row, status: Status) -> Option<&mut Group> {
         let report = row.report.as_ref();
         let system = report.map(|report| &report.system);
-        let fact =
-            |of: fn(&crate::crash::System) -> Option<&String>| system.and_then(of).map_or(UNNAMED, String::as_str);
-        let (host, kernel) = (fact(|s| s.nodename.as_ref()), fact(|s| s.release.as_ref()));
+        let fact = |of: fn(&System) -> Option<&str>| system.and_then(of).unwrap_or(UNNAMED);
+        let (host, kernel) = (fact(System::host), fact(|s| s.release.as_deref()));
         self.hosts.add(host);
         self.kernels.add(kernel);
-        self.hardware.add(fact(|s| s.hardware.as_ref()));
+        self.hardware.add(fact(|s| s.hardware.as_deref()));
         let kind = report
             .and_then(|report| report.panic.as_ref())
             .map(|panic| panic.kind.word());

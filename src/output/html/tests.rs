@@ -91,7 +91,7 @@ proptest! {
         ],
         status in 0_usize..4,
     ) {
-        let harmless: String = text.chars().map(|c| if c.is_alphanumeric() || c == ' ' || c == '\n' { c } else { 'x' }).collect();
+        let harmless: String = text.chars().map(|c| if c.is_alphanumeric() || matches!(c, ' ' | '\n' | '-') { c } else { 'x' }).collect();
         let hostile = page(&text, &[row(&text, STATUSES[status])]);
         prop_assert!(!hostile.contains("as rows:"));
         prop_assert_eq!(skeleton(&hostile), skeleton(&page(&harmless, &[row(&harmless, STATUSES[status])])));
@@ -263,5 +263,6 @@ fn a_host_that_is_not_told_is_no_host() {
     let named = row("bug", "known");
     let html = page("t", &[unnamed.clone(), unnamed.clone(), named]);
     assert!(html.contains("<dd>bug; not known of 2 crashes</dd>"));
+    unnamed["report"]["system"]["nodename"] = json!("(none)");
     assert!(page("t", &[unnamed]).contains("<dd>not known</dd>"));
 }
