@@ -82,10 +82,10 @@ impl Catalog {
     /// Takes over everything that another catalogue has, and this one has not, or of an earlier run.
     pub fn absorb(&self, other: &Path) -> Result<(), CatalogError> {
         // Whether it is one, and of this version.
-        drop(Catalog::open_existing(other)?);
+        let access = Catalog::open_to_ask(other)?.access;
         self.flush()?;
         self.with(|connection| {
-            connection.execute("ATTACH ?1 AS other", params![other.to_string_lossy()])?;
+            connection.execute("ATTACH ?1 AS other", params![access.uri(other)])?;
             let copied = connection.transaction().and_then(|transaction| {
                 transaction.execute_batch(COPY)?;
                 transaction.commit()

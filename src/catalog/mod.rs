@@ -1,5 +1,6 @@
 //! The catalogue: every crash ever labelled, in one SQLite file that anybody's `sqlite3` opens.
 //!
+//! - `access`: what may be done with the file, and how SQLite is told so.
 //! - `store`: inputs and their rows, in and out.
 //! - `faces`: what files showed of themselves.
 //! - [`figures`]: what the whole comes to.
@@ -8,19 +9,24 @@
 //! The tables are documented in `docs/catalogue.md`. It must not know how crashes are read or what rules are.
 
 mod absorb;
+mod access;
 mod faces;
 pub mod figures;
 mod groups;
 mod store;
 
+use std::fs::File;
+use std::io;
+use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
+use access::Access;
 use faces::Ahead;
 pub use store::{Extent, Kept};
 
@@ -49,6 +55,20 @@ pub enum CatalogError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// It may only be read.
+    #[error("{}: this catalogue may not be written to: name another one, or a copy of it", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// It is no catalogue, or one of another version.
     #[error("{}: {why}", path.display())]
     Foreign {
@@ -63,6 +83,7 @@ pub enum CatalogError {
 #[derive(Debug)]
 pub struct Catalog {
     path: PathBuf,
+    access: Access,
     connection: Mutex<Connection>,
     /// Inputs in the open transaction.
     held: AtomicU32,
@@ -81,26 +102,47 @@ struct Reading {
 impl Catalog {
     /// Opens a catalogue, or makes a new one.
     pub fn open(path: &Path) -> Result<Self, CatalogError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Catalog::open_with(path, flags)
+        Catalog::open_with(path, Access::Make)
     }
 
     /// Opens a catalogue that is there.
     pub fn open_existing(path: &Path) -> Result<Self, CatalogError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Catalog::open_with(path, flags)
+        Catalog::open_with(path, Access::Write)
     }
 
-    fn open_with(path: &Path, flags: OpenFlags) -> Result<Self, CatalogError> {
-        let failed = |source| CatalogError::Sqlite {
-            path: path.to_owned(),
-            source,
+    /// Opens a catalogue that is there to be asked: it may be somebody else's, on a medium that nothing can be written to.
+    pub fn open_to_ask(path: &Path) -> Result<Self, CatalogError> {
+        let still = |other| match access::is_still(path) {
+            true => Access::ReadStill,
+            false => other,
         };
+        // Asked before SQLite is: it would put files beside somebody else's that they could not write to.
+        match File::options().write(true).open(path) {
+            Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => {
+                Catalog::open_with(path, still(Access::Read))
+            }
+            _ => match Catalog::open_existing(path) {
+                // Nothing can be put beside it.
+                Err(CatalogError::ReadOnly { .. }) => Catalog::open_with(path, still(Access::Write)),
+                opened => opened,
+            },
+        }
+    }
+
+    fn open_with(path: &Path, access: Access) -> Result<Self, CatalogError> {
+        let failed = |source| failure(path, source);
         let foreign = |why: String| CatalogError::Foreign {
             path: path.to_owned(),
             why,
         };
-        let mut connection = connect(path, flags).map_err(failed)?;
+        let mut connection = connect(path, access).map_err(|source| match access.try_open(path) {
+            // It says more than SQLite does.
+            Err(source) => CatalogError::Io {
+                path: path.to_owned(),
+                source,
+            },
+            Ok(_) => failed(source),
+        })?;
         let number = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
         let (application, version) = (
             number("application_id").map_err(failed)?,
@@ -121,13 +163,16 @@ impl Catalog {
             }
             _ => return Err(foreign("an SQLite file, but no catalogue of vmcoroner".to_owned())),
         }
-        // A killed process loses nothing that was committed; only a machine that lost power may lose the last rows.
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
-            .map_err(failed)?;
-        let reading = connect(path, flags).map_err(failed)?;
+        if access.writes() {
+            // A killed process loses nothing that was committed; only a machine that lost power may lose the last rows.
+            connection
+                .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
+                .map_err(failed)?;
+        }
+        let reading = connect(path, access).map_err(failed)?;
         Ok(Catalog {
             path: path.to_owned(),
+            access,
             connection: Mutex::new(connection),
             held: AtomicU32::new(0),
             reading: Mutex::new(Reading {
@@ -155,10 +200,7 @@ impl Catalog {
     }
 
     fn failed(&self) -> impl Fn(rusqlite::Error) -> CatalogError + '_ {
-        |source| CatalogError::Sqlite {
-            path: self.path.clone(),
-            source,
-        }
+        |source| failure(&self.path, source)
     }
 
     /// Does `work`; its failure is told of with the file's name.
@@ -190,9 +232,19 @@ impl Reading {
     }
 }
 
+fn failure(path: &Path, source: rusqlite::Error) -> CatalogError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        // The file may be written to, but those not that SQLite wants beside it.
+        Some(ErrorCode::CannotOpen) if path.is_file() => CatalogError::ReadOnly { path },
+        Some(ErrorCode::ReadOnly) => CatalogError::ReadOnly { path },
+        _ => CatalogError::Sqlite { path, source },
+    }
+}
+
 /// A connection as all of a catalogue's are.
-fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags)?;
+fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(access.uri(path), access.flags())?;
     connection.busy_timeout(PATIENCE)?;
     // A statement is not to be planned anew for every value that is bound to it, which costs more than to answer it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

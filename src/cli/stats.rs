@@ -35,7 +35,7 @@ pub fn run(arguments: &Stats, sink: &mut Sink) -> Outcome {
 }
 
 fn answer(arguments: &Stats, sink: &mut Sink) -> Result<(), CatalogError> {
-    let catalog = Catalog::open_existing(&arguments.catalog)?;
+    let catalog = Catalog::open_to_ask(&arguments.catalog)?;
     let tally = catalog.tally()?;
     if arguments.format == StatsFormat::Prometheus {
         sink.write(&rows::prometheus(&tally, now()));

@@ -117,7 +117,7 @@ fn backtest(
     after: &KnowledgeBase,
     drafts: &BTreeSet<String>,
 ) -> Result<Backtest, CatalogError> {
-    let catalog = Catalog::open_existing(path)?;
+    let catalog = Catalog::open_to_ask(path)?;
     let mut found = Backtest::default();
     let mut last = 0;
     loop {
